@@ -1,0 +1,50 @@
+# Keystead: `make help` lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+CLIENTS := .venv-clients
+BIN := $(VENV)/bin
+# Options for `manage.py run`, e.g. make run ARGS="--admin-email me@example.org"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench compat lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run-lock ## Set up what is missing and serve
+	@exec $(BIN)/python manage.py run $(ARGS)
+
+test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev-lock ## Style, types, walls between rooms, migrations, deployment checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+bench: $(VENV)/.dev-lock ## Measure requests per second and latency against this machine's ceilings
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+compat: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Count the vendor's operations that work, are refused, are missing
+	@$(BIN)/python -m tests.acceptance.compat $(ARGS)
+
+lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hashes
+	@for name in server run dev clients; do \
+	  ( cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	      $$name.in -o $$name.lock ) || exit 1; \
+	done
+
+clean: ## Remove environments and caches; the data folder stays
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is as good as its lock file: the stamp is a copy of the lock that was installed, so that a checkout with
+# new dates and the same locks installs nothing.
+.PHONY: check-locks
+$(VENV)/.run-lock $(VENV)/.dev-lock $(CLIENTS)/.clients-lock: check-locks
+	@sh requirements/install.sh "$(PYTHON)" "$(@D)" "requirements/$(patsubst .%-lock,%,$(@F)).lock" "$@"

@@ -1,0 +1,164 @@
+"""Credentials in, principals out, or NotAuthenticated. It grants nothing and knows no roles, routes or HTTP verbs.
+
+Unknown, wrong and disabled look alike from outside, and cost alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import string
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.hashers import check_password, make_password
+
+from accounts.errors import NotAuthenticated
+from accounts.models import App, FactVersion, Session, User
+from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
+
+TOKEN_BYTES = 48
+MIN_APP_SECRET_BYTES, MAX_APP_SECRET_BYTES = 16, 128
+MIN_PASSWORD_LENGTH = 12
+_GENERATED_PASSWORD_LENGTH = 24
+_DECOY = make_password("a password nobody has, so that unknown users cost the same")
+
+
+@dataclass(frozen=True, slots=True)
+class BasicCredential:
+    """``Authorization: Basic`` (RFC 7617): an app's id and secret, or a user's e-mail and password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BearerCredential:
+    """``Authorization: Bearer`` (RFC 6750): a session token."""
+
+    token: str = field(repr=False)
+
+
+def parse_authorization(header: str | None) -> BasicCredential | BearerCredential | None:
+    """The credential in an Authorization header; None when there is none. Malformed ones are not authenticated."""
+    if not header:
+        return None
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return BearerCredential(value.strip())
+    if scheme.lower() == "basic":
+        try:
+            username, separator, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated("malformed-basic", "The Authorization header is not valid Basic") from None
+        if separator:
+            return BasicCredential(username, password)
+    raise NotAuthenticated("malformed-authorization", "The Authorization header is not valid")
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 suffices for secrets of full entropy (SP 800-63B-4 §3.1.1.2 asks for salting of guessable ones only)."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def new_app_secret(size: int = 64) -> str:
+    """``size`` bytes of entropy, base64url without padding (no colon: the secret sits in a Basic credential)."""
+    return secrets.token_urlsafe(size)
+
+
+def new_password() -> str:
+    """A generated password of 142 bits, without look-alikes."""
+    alphabet = "".join(c for c in string.ascii_letters + string.digits if c not in "0O1lI")
+    return "".join(secrets.choice(alphabet) for _ in range(_GENERATED_PASSWORD_LENGTH))
+
+
+def app_of(credential: BasicCredential) -> Principal:
+    """The app whose API key this is."""
+    try:
+        app_id = UUID(credential.username)
+    except ValueError:
+        raise NotAuthenticated("unknown-app") from None
+    version = fact_version(app_id)
+    app = App.objects.filter(id=app_id).only("id", "account_id", "secret_digest").first()
+    expected = bytes(app.secret_digest) if app else bytes(32)
+    matches = hmac.compare_digest(expected, digest(credential.password))
+    if app is None:
+        raise NotAuthenticated("unknown-app")
+    if not matches:
+        raise NotAuthenticated("wrong-app-secret")
+    return Principal(
+        PrincipalKind.APP, app.id, app.account_id, AuthenticationMethod.API_KEY, proof_version=version
+    )
+
+
+def user_of(credential: BasicCredential) -> User:
+    """The user with this e-mail and password."""
+    user = User.objects.filter(email=credential.username.strip().lower()).first()
+    matches = check_password(credential.password, user.password if user else _DECOY)
+    if user is None:
+        raise NotAuthenticated("unknown-user")
+    if not matches:
+        raise NotAuthenticated("wrong-password")
+    return user
+
+
+def fact_version(subject: UUID) -> int:
+    """Read before the rows it stands for, so that a change in between shows as an old version."""
+    return FactVersion.objects.filter(subject=subject).values_list("version", flat=True).first() or 0
+
+
+def looks_like_app(credential: BasicCredential) -> bool:
+    """An app's username is its id; an e-mail address never parses as one."""
+    try:
+        UUID(credential.username)
+    except ValueError:
+        return False
+    return True
+
+
+def principal_of_token(token: str, now: datetime) -> Principal:
+    """The owner of a live session."""
+    token_digest = digest(token)
+    session_id = Session.objects.filter(token_digest=token_digest).values_list("id", flat=True).first()
+    version = 0 if session_id is None else fact_version(session_id)
+    session = Session.objects.select_related("app").filter(token_digest=token_digest).first()
+    if session is None:
+        raise NotAuthenticated("unknown-session", "The session is not valid; log in again")
+    if session.terminated_at is not None:
+        raise NotAuthenticated("session-ended", "The session has ended; log in again")
+    if session.expires_at <= now:
+        raise NotAuthenticated("session-expired", "The session has expired; log in again")
+    return principal_of_session(session, version)
+
+
+def principal_of_session(session: Session, version: int | None = None) -> Principal:
+    app = session.app
+    return Principal(
+        kind=PrincipalKind.USER if app is None else PrincipalKind.APP,
+        id=session.user_id if app is None else app.id,
+        account=session.account_id if app is None else app.account_id,
+        method=AuthenticationMethod(session.method),
+        authenticated_at=session.authenticated_at,
+        session=session.id,
+        expires_at=session.expires_at,
+        proof_version=version,
+    )
+
+
+def authenticate(header: str | None, now: datetime) -> Principal:
+    """The principal of an Authorization header on any call but login; no header is the anonymous principal.
+
+    A user's password is taken at login only: it is slow to check on purpose, and a session can be revoked.
+    """
+    credential = parse_authorization(header)
+    if credential is None:
+        return ANONYMOUS
+    if isinstance(credential, BearerCredential):
+        return principal_of_token(credential.token, now)
+    if looks_like_app(credential):
+        return app_of(credential)
+    raise NotAuthenticated("password-outside-login", "Passwords are accepted by /sys/v1/session/auth only")

@@ -1,0 +1,51 @@
+"""Who is calling: a frozen fact, made once at the edge. It grants nothing and knows no Django, rights or HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+ANONYMOUS_ID = UUID(int=0)
+
+
+class PrincipalKind(StrEnum):
+    USER = "user"
+    APP = "app"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
+
+
+class AuthenticationMethod(StrEnum):
+    NONE = "none"
+    PASSWORD = "password"  # noqa: S105 - the method's name
+    API_KEY = "api-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller.
+
+    ``account`` is None for a user who has not selected one. ``authenticated_at`` is when the credential was last
+    proven (a session keeps the time of its login); ``expires_at`` ends a session. Both are in the database's clock.
+    ``proof_version`` is the fact version of ``proof_subject`` that the credential was checked at (None: not checked
+    against rows, as for the anonymous principal).
+    """
+
+    kind: PrincipalKind
+    id: UUID
+    account: UUID | None
+    method: AuthenticationMethod
+    authenticated_at: datetime | None = None
+    session: UUID | None = None
+    expires_at: datetime | None = None
+    proof_version: int | None = None
+
+    @property
+    def proof_subject(self) -> UUID:
+        """Whose change voids the proof: the session, or the app whose secret was shown."""
+        return self.session or self.id
+
+
+ANONYMOUS = Principal(PrincipalKind.ANONYMOUS, ANONYMOUS_ID, None, AuthenticationMethod.NONE)

@@ -1,0 +1,3 @@
+"""Keystead: do it, and record it."""
+
+__version__ = "0.1.0"

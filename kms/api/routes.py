@@ -1,0 +1,66 @@
+"""Every route there is: the endpoints of the wire modules in one table, and how a path finds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from kms.api.wire import accounts, apps, crypto, groups, logs, objects, sessions, users
+from kms.api.wire.base import Endpoint
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *sessions.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *users.ENDPOINTS,
+    *groups.ENDPOINTS,
+    *apps.ENDPOINTS,
+    *objects.ENDPOINTS,
+    *crypto.ENDPOINTS,
+    *logs.ENDPOINTS,
+)
+_NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    endpoint: Endpoint
+    parameters: Mapping[str, str]
+
+
+class Router:
+    """Literal segments win over parameters, so that /keys/export is never taken for a key's id."""
+
+    def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self._literal: dict[tuple[str, str], Match] = {}
+        self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], Endpoint]]] = {}
+        for endpoint in endpoints:
+            segments = tuple(endpoint.path.split("/"))
+            if "{" in endpoint.path:
+                self._patterns.setdefault((endpoint.method, len(segments)), []).append((segments, endpoint))
+            else:
+                self._literal[endpoint.method, endpoint.path] = Match(endpoint, _NO_PARAMETERS)
+
+    def match(self, method: str, path: str) -> Match | None:
+        literal = self._literal.get((method, path))
+        if literal is not None:
+            return literal
+        segments = path.split("/")
+        for pattern, endpoint in self._patterns.get((method, len(segments)), ()):
+            parameters = _parameters(pattern, segments)
+            if parameters is not None:
+                return Match(endpoint, parameters)
+        return None
+
+
+def _parameters(pattern: tuple[str, ...], segments: list[str]) -> Mapping[str, str] | None:
+    found: dict[str, str] = {}
+    for expected, given in zip(pattern, segments, strict=True):
+        if expected.startswith("{"):
+            found[expected[1:-1]] = given
+        elif expected != given:
+            return None
+    return found
+
+
+LEAN = Router(tuple(endpoint for endpoint in ENDPOINTS if endpoint.lean))

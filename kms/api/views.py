@@ -1,0 +1,106 @@
+"""The edge through Django and DRF: one thin view per path. Everything it does is in ``handling``.
+
+DRF routes the method and negotiates nothing: there is one format in and one out, and the corridor authenticates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from rest_framework.exceptions import MethodNotAllowed as DrfMethodNotAllowed
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from kms.api import server
+from kms.api.errors import MethodNotAllowed, RouteUnknown
+from kms.api.handling import Incoming, Outgoing, failed, handle
+from kms.api.routes import ENDPOINTS
+from kms.api.wire.base import Endpoint
+
+
+class EndpointView(APIView):
+    """Serves the endpoints of one path, by method."""
+
+    endpoints: Mapping[str, Endpoint] = {}  # noqa: RUF012 - replaced by as_view, never changed
+    authentication_classes: ClassVar[list[Any]] = []
+    permission_classes: ClassVar[list[Any]] = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """No negotiation, no throttle, no permission here: one format, and the corridor decides."""
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        if isinstance(exc, DrfMethodNotAllowed):
+            exc = MethodNotAllowed()
+        return _response(failed(exc), None)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        return response
+
+    def _serve(self, request: Request, **parameters: str) -> HttpResponse:
+        django_request: HttpRequest = request._request
+        endpoint = self.endpoints.get(django_request.method or "")
+        if endpoint is None:
+            raise MethodNotAllowed
+        incoming = _incoming(django_request, parameters)
+        return _response(handle(endpoint, incoming), incoming)
+
+    get = post = put = patch = delete = _serve
+
+
+def _incoming(request: HttpRequest, parameters: Mapping[str, str]) -> Incoming:
+    return Incoming(
+        path=parameters,
+        query=request.META.get("QUERY_STRING", ""),
+        body=request.body,
+        authorization=request.headers.get("Authorization"),
+        client_ip=request.META.get("REMOTE_ADDR") or None,
+        request_id=uuid4(),
+    )
+
+
+def _response(outgoing: Outgoing, incoming: Incoming | None) -> HttpResponse:
+    response = HttpResponse(outgoing.body, status=outgoing.status, content_type=outgoing.content_type)
+    response["Cache-Control"] = "no-store"
+    if outgoing.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="keystead"'
+    if incoming is not None:
+        response["X-Request-Id"] = str(incoming.request_id)
+    return response
+
+
+def unknown(_request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+    """Any path that is nobody's."""
+    return _response(failed(RouteUnknown("There is no such path on this server (see docs/divergences.md)")), None)
+
+
+def version(request: HttpRequest) -> HttpResponse:
+    if request.method not in ("GET", "HEAD"):
+        return _response(failed(MethodNotAllowed()), None)
+    return _response(server.version(), None)
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    if request.method not in ("GET", "HEAD"):
+        return _response(failed(MethodNotAllowed()), None)
+    return _response(server.health(), None)
+
+
+def urlpatterns() -> list[URLPattern]:
+    """Literal paths before those with parameters, as in the router."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    ordered = sorted(by_path.items(), key=lambda item: "{" in item[0])
+    return [
+        path("sys/v1/version", version),
+        path("sys/v1/health", health),
+        *(path(_pattern(route), EndpointView.as_view(endpoints=endpoints)) for route, endpoints in ordered),
+    ]
+
+
+def _pattern(route: str) -> str:
+    return route.lstrip("/").replace("{", "<str:").replace("}", ">")

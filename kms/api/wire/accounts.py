@@ -1,0 +1,184 @@
+"""/sys/v1/accounts on the wire, and the empty list of plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Account
+from kms.api.wire.base import (
+    Endpoint,
+    Parameters,
+    Request,
+    Response,
+    WireCall,
+    nothing,
+    parameters,
+    path_id,
+    unsupported,
+    wire_time,
+)
+from kms.api.wire.groups import checked_name
+from kms.operations.accounts import (
+    CreateAccount,
+    DeleteAccount,
+    GetAccount,
+    ListAccounts,
+    ListPlugins,
+    UpdateAccount,
+)
+
+
+class AccountRequest(Request):
+    name: str | None = None
+    description: str | None = None
+    organization: str | None = None
+    country: str | None = None
+    phone: str | None = None
+    custom_metadata: dict[str, str] | None = None
+    add_ldap: Any = None
+    add_logging_configs: Any = None
+    approval_policy: Any = None
+    approval_request_expiry: Any = None
+    auth_config: Any = None
+    check_access_for_sensitive_operation_results: Any = None
+    client_configurations: Any = None
+    cryptographic_policy: Any = None
+    custom_logo: Any = None
+    custom_metadata_attributes: Any = None
+    del_ldap: Any = None
+    del_logging_configs: Any = None
+    enabled: Any = None
+    key_expiry_alert_config: Any = None
+    key_history_policy: Any = None
+    key_metadata_policy: Any = None
+    log_bad_requests: Any = None
+    log_expired_pending_requests: Any = None
+    log_retention_days: Any = None
+    mark_key_disable_when_deactivated: Any = None
+    mod_ldap: Any = None
+    mod_logging_configs: Any = None
+    notification_pref: Any = None
+    parent_acct_id: Any = None
+    pending_subscription_change_request: Any = None
+    plugin_code_signing_policy: Any = None
+    plugin_enabled: Any = None
+    purpose: Any = None
+    retain_expired_requests: Any = None
+    subscription: Any = None
+    workspace_cse_config: Any = None
+
+
+_ACTED_ON = frozenset({"name", "description", "organization", "country", "phone", "custom_metadata"})
+_STANDARD = {"$type": "Standard"}
+
+
+class AccountResponse(Response, omit_defaults=False):
+    acct_id: UUID
+    name: str
+    enabled: bool
+    subscription: Mapping[str, Any]
+    logging_configs: Mapping[str, Any]
+    mark_key_disable_when_deactivated: bool
+    purpose: Mapping[str, str]
+    original_purpose: Mapping[str, str]
+    state: str
+    auth_type: str
+    created_at: str | None = None
+    description: str | None = None
+    organization: str | None = None
+    country: str | None = None
+    phone: str | None = None
+    custom_metadata: Mapping[str, str] | None = None
+    plugin_enabled: bool = False
+
+
+class AccountParams(Parameters):
+    with_totals: bool | None = None
+    limit: int | None = None
+    previous_id: UUID | None = None
+    sort_by: str | None = None
+
+
+class PluginParams(Parameters):
+    group_id: UUID | None = None
+    limit: int | None = None
+    offset: int | None = None
+    sort: str | None = None
+    start: str | None = None
+    filter: str | None = None
+
+
+def _refuse(body: AccountRequest) -> None:
+    unsupported(**{name: getattr(body, name) for name in body.__struct_fields__ if name not in _ACTED_ON})
+
+
+def _create(call: WireCall) -> CreateAccount:
+    _refuse(call.body)
+    body: AccountRequest = call.body
+    unsupported(custom_metadata=body.custom_metadata or None)
+    name = checked_name(body.name, needed=True) or ""
+    return CreateAccount(name, body.description or "", body.organization or "", body.country or "", body.phone or "")
+
+
+def _update(call: WireCall) -> UpdateAccount:
+    _refuse(call.body)
+    body: AccountRequest = call.body
+    return UpdateAccount(
+        path_id(call, "acct_id"),
+        checked_name(body.name, needed=False),
+        body.description,
+        body.organization,
+        body.country,
+        body.phone,
+        body.custom_metadata,
+    )
+
+
+def _list(call: WireCall) -> ListAccounts:
+    parameters(call, AccountParams)
+    return ListAccounts()
+
+
+def _get(call: WireCall) -> GetAccount:
+    parameters(call, AccountParams)
+    return GetAccount(path_id(call, "acct_id"))
+
+
+def _plugins(call: WireCall) -> ListPlugins:
+    parameters(call, PluginParams)
+    return ListPlugins()
+
+
+def account(row: Account) -> AccountResponse:
+    return AccountResponse(
+        acct_id=row.id,
+        name=row.name,
+        enabled=row.enabled,
+        subscription={"on_prem": {}},
+        logging_configs={},
+        mark_key_disable_when_deactivated=False,
+        purpose=_STANDARD,
+        original_purpose=_STANDARD,
+        state="Activated" if row.enabled else "Disabled",
+        auth_type="Fortanix",
+        created_at=wire_time(row.created_at),
+        description=row.description or None,
+        organization=row.organization or None,
+        country=row.country or None,
+        phone=row.phone or None,
+        custom_metadata=row.custom_metadata or None,
+    )
+
+
+_PATH = "/sys/v1/accounts"
+_ONE = _PATH + "/{acct_id}"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("ListAccounts", "GET", _PATH, _list, lambda rows: [account(row) for row in rows]),
+    Endpoint("CreateAccount", "POST", _PATH, _create, account, body=AccountRequest, status=201),
+    Endpoint("GetAccount", "GET", _ONE, _get, account),
+    Endpoint("UpdateAccount", "PATCH", _ONE, _update, account, body=AccountRequest),
+    Endpoint("DeleteAccount", "DELETE", _ONE, lambda call: DeleteAccount(path_id(call, "acct_id")), nothing, status=204),
+    Endpoint("ListPlugins", "GET", "/sys/v1/plugins", _plugins, list),
+)

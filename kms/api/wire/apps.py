@@ -1,0 +1,256 @@
+"""/sys/v1/apps on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
+
+from kms.api.wire.base import (
+    Endpoint,
+    Parameters,
+    Request,
+    Response,
+    WireCall,
+    WireError,
+    creator_of,
+    nothing,
+    page_of,
+    parameters,
+    path_id,
+    unsupported,
+    uuid_of,
+    wire_time,
+)
+from kms.api.wire.groups import checked_name
+from kms.api.wire.names import APP_PERMISSIONS, LEGACY_APP_PERMISSIONS
+from kms.operations.apps import (
+    DEFAULT_SECRET_BYTES,
+    AppSecret,
+    AppView,
+    CreateApp,
+    DeleteApp,
+    GetApp,
+    GetAppSecret,
+    ListApps,
+    ResetAppSecret,
+    UpdateApp,
+)
+from policies.permissions import Permission
+
+WireGroups = dict[str, list[str] | None] | list[str]
+
+
+class AppRequest(Request):
+    name: str | None = None
+    description: str | None = None
+    interface: str | None = None
+    app_type: str | None = None
+    enabled: bool | None = None
+    default_group: UUID | None = None
+    add_groups: WireGroups | None = None
+    mod_groups: WireGroups | None = None
+    del_groups: list[UUID] | None = None
+    role: str | None = None
+    secret_size: int | None = None
+    ip_address_policy: Any = None
+    credential: Any = None
+    account_membership: Any = None
+    client_configurations: Any = None
+    credential_migration_period: Any = None
+    oauth_config: Any = None
+
+
+class ResetSecretRequest(Request):
+    secret_size: int | None = None
+    credential_migration_period: Any = None
+
+
+class AppResponse(Response):
+    app_id: UUID
+    acct_id: UUID
+    name: str
+    creator: dict[str, str]
+    created_at: str
+    enabled: bool
+    auth_type: str
+    groups: Any
+    role: str
+    legacy_access: bool = True
+    app_type: str = ""
+    client_configurations: Mapping[str, Any] | None = None
+    ip_address_policy: Any = None
+    last_operations: Mapping[str, int] | None = None
+    description: str | None = None
+    interface: str | None = None
+    default_group: UUID | None = None
+
+
+class CredentialResponse(Response):
+    app_id: UUID
+    credential: dict[str, str]
+
+
+class ListParams(Parameters):
+    group_id: UUID | None = None
+    limit: int | None = None
+    offset: int | None = None
+    group_permissions: bool | None = None
+    role: str | None = None
+    sort: str | None = None
+    start: str | None = None
+    filter: str | None = None
+    continuation_token: str | None = None
+
+
+class GetParams(Parameters):
+    group_permissions: bool | None = None
+    role: str | None = None
+
+
+# -- requests ------------------------------------------------------------------------------------------------------
+
+
+def _groups_of(groups: WireGroups | None) -> dict[UUID, frozenset[Permission]]:
+    """A list of ids gives the vendor's legacy permissions; a map gives what it names, and an empty list nothing."""
+    if groups is None:
+        return {}
+    if isinstance(groups, list):
+        return {uuid_of(group, "add_groups"): LEGACY_APP_PERMISSIONS for group in groups}
+    return {uuid_of(group, "add_groups"): _permissions(names) for group, names in groups.items()}
+
+
+def _permissions(names: list[str] | None) -> frozenset[Permission]:
+    if names is None:
+        return LEGACY_APP_PERMISSIONS
+    if set(names) - APP_PERMISSIONS.keys():
+        raise WireError(f"Invalid request: unknown app permission (known are {', '.join(APP_PERMISSIONS)})")
+    return frozenset(APP_PERMISSIONS[name] for name in names)
+
+
+def _ip_ranges(policy: Any) -> tuple[str, ...] | None:
+    if policy is None:
+        return None
+    if policy == "allow_all":
+        return ()
+    try:
+        return tuple(str(ip_network(text, strict=False)) for text in policy["whitelist"])
+    except (KeyError, TypeError, ValueError):
+        raise WireError("Invalid request: ip_address_policy is allow_all or {whitelist: [addresses]}") from None
+
+
+def _refuse(body: AppRequest) -> None:
+    unsupported(
+        credential=None if body.credential in (None, {"secret": None}) else body.credential,
+        account_membership=body.account_membership,
+        client_configurations=body.client_configurations or None,
+        credential_migration_period=body.credential_migration_period,
+        oauth_config=body.oauth_config,
+    )
+    if body.role not in (None, "crypto", "admin"):
+        raise WireError("Invalid request: role is crypto or admin")
+
+
+def _create(call: WireCall) -> CreateApp:
+    body: AppRequest = call.body
+    _refuse(body)
+    return CreateApp(
+        name=checked_name(body.name, needed=True) or "",
+        default_group=body.default_group,
+        groups=_groups_of(body.add_groups),
+        description=body.description or "",
+        interface=body.interface or "",
+        app_type=body.app_type or "",
+        role=body.role or "crypto",
+        enabled=body.enabled is not False,
+        ip_ranges=_ip_ranges(body.ip_address_policy) or (),
+        secret_bytes=body.secret_size or DEFAULT_SECRET_BYTES,
+    )
+
+
+def _update(call: WireCall) -> UpdateApp:
+    body: AppRequest = call.body
+    _refuse(body)
+    unsupported(role=body.role, secret_size=body.secret_size)
+    return UpdateApp(
+        app=path_id(call, "app_id"),
+        name=checked_name(body.name, needed=False),
+        description=body.description,
+        interface=body.interface,
+        app_type=body.app_type,
+        enabled=body.enabled,
+        default_group=body.default_group,
+        ip_ranges=_ip_ranges(body.ip_address_policy),
+        add_groups=_groups_of(body.add_groups),
+        change_groups=_groups_of(body.mod_groups),
+        remove_groups=frozenset(body.del_groups or ()),
+    )
+
+
+def _list(call: WireCall) -> ListApps:
+    wanted = parameters(call, ListParams)
+    unsupported(
+        filter=wanted.filter, continuation_token=wanted.continuation_token, sort=wanted.sort, start=wanted.start
+    )
+    return ListApps(page_of(wanted.limit, wanted.offset), wanted.group_id)
+
+
+def _get(call: WireCall) -> GetApp:
+    parameters(call, GetParams)
+    return GetApp(path_id(call, "app_id"))
+
+
+def _reset(call: WireCall) -> ResetAppSecret:
+    body = call.body or ResetSecretRequest()
+    unsupported(credential_migration_period=body.credential_migration_period)
+    return ResetAppSecret(path_id(call, "app_id"), body.secret_size or DEFAULT_SECRET_BYTES)
+
+
+# -- responses -----------------------------------------------------------------------------------------------------
+
+
+def app(view: AppView) -> AppResponse:
+    """Groups as a map to permissions: the vendor's current clients read it, and its older ones read the keys of it."""
+    row = view.row
+    groups = {str(group): _wire_permissions(held) for group, held in sorted(view.groups.items())}
+    return AppResponse(
+        app_id=row.id,
+        acct_id=row.account_id,
+        name=row.name,
+        creator=creator_of(row.creator_kind, row.creator_id),
+        created_at=wire_time(row.created_at) or "",
+        enabled=row.enabled,
+        auth_type="Secret",
+        groups=groups,
+        role=row.role,
+        legacy_access=False,
+        app_type=row.app_type,
+        client_configurations={},
+        ip_address_policy={"whitelist": row.ip_ranges} if row.ip_ranges else "allow_all",
+        last_operations={},
+        description=row.description or None,
+        interface=row.interface or None,
+        default_group=row.default_group_id,
+    )
+
+
+def _wire_permissions(held: frozenset[Permission]) -> list[str]:
+    return [name for name, permission in APP_PERMISSIONS.items() if permission in held]
+
+
+def _credential(result: AppSecret) -> CredentialResponse:
+    return CredentialResponse(app_id=result.app, credential={"secret": result.secret.reveal().decode()})
+
+
+_PATH = "/sys/v1/apps"
+_ONE = _PATH + "/{app_id}"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("ListApps", "GET", _PATH, _list, lambda views: [app(view) for view in views]),
+    Endpoint("CreateApp", "POST", _PATH, _create, app, body=AppRequest, status=201),
+    Endpoint("GetApp", "GET", _ONE, _get, app),
+    Endpoint("UpdateApp", "PATCH", _ONE, _update, app, body=AppRequest),
+    Endpoint("DeleteApp", "DELETE", _ONE, lambda call: DeleteApp(path_id(call, "app_id")), nothing, status=204),
+    Endpoint("GetAppCredential", "GET", _ONE + "/credential", lambda call: GetAppSecret(path_id(call, "app_id")), _credential),
+    Endpoint("ResetAppSecret", "POST", _ONE + "/reset_secret", _reset, app, body=ResetSecretRequest, optional_body=True),
+)

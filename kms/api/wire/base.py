@@ -1,0 +1,175 @@
+"""What every wire module shares: strict structs, times, references, the endpoint and its call.
+
+The vendor's spelling lives in this package and nowhere else. It must not know rows, rights or how HTTP is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from accounts.principal import Principal
+from kms.operations.command import Command, ObjectRef
+from kms.operations.queries import MAX_PAGE, Page
+
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+class WireError(Exception):
+    """The request does not have the shape it should. The message names the field and never its value."""
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A request body. Unknown fields are errors: a misspelt limit must not be ignored."""
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Query parameters; text is read as the field's type."""
+
+
+class Response(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A response body. Fields without a value are left out, as the vendor's server does."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireCall:
+    """One request, taken apart but not understood."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+    authorization: str | None
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One route: how its request becomes a command and the result a response.
+
+    ``lean`` routes are also served past Django, at the ASGI layer. ``optional_body`` allows an empty one.
+    ``anonymous`` routes are carried out as nobody: the credential they come with is what the command is about.
+    """
+
+    operation: str
+    method: str
+    path: str
+    to_command: Callable[[WireCall], Command]
+    from_result: Callable[[Any], Any]
+    body: Any = None
+    optional_body: bool = False
+    status: int = 200
+    lean: bool = False
+    anonymous: bool = False
+    _decoder: list[msgspec.json.Decoder[Any]] = field(default_factory=list, compare=False, repr=False)
+
+    def decode(self, body: bytes) -> Any:
+        """The body as its type, or WireError saying which field is wrong."""
+        if self.body is None:
+            return None
+        if not body:
+            if self.optional_body:
+                return None
+            raise WireError("A JSON request body is needed")
+        if not self._decoder:
+            self._decoder.append(msgspec.json.Decoder(self.body, strict=True))
+        return _shaped(lambda: self._decoder[0].decode(body))
+
+
+T = TypeVar("T")
+
+
+def _shaped(decode: Callable[[], T]) -> T:
+    try:
+        return decode()
+    except msgspec.ValidationError as error:
+        raise WireError(f"Invalid request: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise WireError("Invalid request: the body is not well-formed JSON") from None
+    except RecursionError:
+        raise WireError("Invalid request: the body is nested too deeply") from None
+
+
+def parameters(call: WireCall, kind: type[T]) -> T:
+    """The query string as a Parameters struct."""
+    return _shaped(lambda: msgspec.convert(dict(call.query), kind, strict=False))
+
+
+def nothing(_result: Any) -> None:
+    """For endpoints that answer 204."""
+    return None
+
+
+# -- values --------------------------------------------------------------------------------------------------------
+
+
+def uuid_of(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise WireError(f"Invalid request: {what} is not a UUID") from None
+
+
+def path_id(call: WireCall, name: str) -> UUID:
+    return uuid_of(call.path[name], name)
+
+
+def time_of(text: str | None, what: str) -> datetime | None:
+    """The vendor's basic ISO 8601 form, in UTC: 20261123T220000Z."""
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        raise WireError(f"Invalid request: {what} is not a time like 20261123T220000Z") from None
+
+
+def wire_time(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).strftime(TIME_FORMAT)
+
+
+class Descriptor(Request):
+    """How a client names an object: one of these."""
+
+    kid: UUID | None = None
+    name: str | None = None
+    transient_key: bytes | None = None
+
+
+def ref_of(descriptor: Descriptor | None) -> ObjectRef:
+    if descriptor is None:
+        raise WireError("Invalid request: key is needed")
+    given = [v for v in (descriptor.kid, descriptor.name, descriptor.transient_key) if v is not None]
+    if len(given) != 1:
+        raise WireError("Invalid request: key takes exactly one of kid, name and transient_key")
+    return ObjectRef(descriptor.kid, descriptor.name, descriptor.transient_key)
+
+
+def key_of(call: WireCall, descriptor: Descriptor | None) -> ObjectRef:
+    """The key in the path when there is one, else in the body."""
+    if "key_id" not in call.path:
+        return ref_of(descriptor)
+    if descriptor is not None:
+        raise WireError("Invalid request: the key is named in the path already")
+    return ObjectRef(id=path_id(call, "key_id"))
+
+
+def creator_of(kind: str, identity: UUID) -> dict[str, str]:
+    return {kind: str(identity)}
+
+
+def page_of(limit: int | None, offset: int | None, **sorting: Any) -> Page:
+    if limit is not None and limit < 0 or offset is not None and offset < 0:
+        raise WireError("Invalid request: limit and offset are not negative")
+    return Page(limit=min(limit if limit is not None else MAX_PAGE, MAX_PAGE), offset=offset or 0, **sorting)
+
+
+def unsupported(**fields: Any) -> None:
+    """Refuse fields that the vendor knows and this server does not act on: ignoring one could weaken a key."""
+    given = sorted(name for name, value in fields.items() if value is not None)
+    if given:
+        raise WireError(f"Not supported by this server: {', '.join(given)} (see docs/divergences.md)")

@@ -1,0 +1,141 @@
+"""/sys/v1/groups on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Group
+from kms.api.wire.base import (
+    Endpoint,
+    Parameters,
+    Request,
+    Response,
+    WireCall,
+    WireError,
+    creator_of,
+    nothing,
+    page_of,
+    parameters,
+    path_id,
+    unsupported,
+    wire_time,
+)
+from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
+
+
+class GroupRequest(Request):
+    name: str | None = None
+    description: str | None = None
+    custom_metadata: dict[str, str] | None = None
+    add_hmg: Any = None
+    approval_policy: Any = None
+    auto_scan: Any = None
+    client_configurations: Any = None
+    cryptographic_policy: Any = None
+    custodian_policy: Any = None
+    del_hmg: Any = None
+    export_policy: Any = None
+    google_access_reason_policy: Any = None
+    hmg_redundancy: Any = None
+    hmg_segregation: Any = None
+    hmg_sync: Any = None
+    key_history_policy: Any = None
+    key_metadata_policy: Any = None
+    mod_hmg: Any = None
+    wrapping_key_name: Any = None
+    # The vendor's CLI sends its own command-line options along with an update.
+    group_id: Any = None
+    users: Any = None
+    n: Any = None
+    require_2fa: Any = None
+    require_password: Any = None
+    add_quorum_policy: Any = None
+
+
+_CLI_NOISE = frozenset("group_id users n require_2fa require_password add_quorum_policy".split())
+_ACTED_ON = frozenset({"name", "description", "custom_metadata"})
+
+
+class GroupResponse(Response):
+    group_id: UUID
+    acct_id: UUID
+    name: str
+    creator: dict[str, str]
+    created_at: str
+    client_configurations: Mapping[str, Any] | None = None
+    description: str | None = None
+    custom_metadata: Mapping[str, str] | None = None
+
+
+class ListParams(Parameters):
+    limit: int | None = None
+    offset: int | None = None
+    filter: str | None = None
+    continuation_token: str | None = None
+    sort_by: str | None = None
+    previous_id: str | None = None
+    previous_sort_value: str | None = None
+
+
+def _refuse(body: GroupRequest) -> None:
+    refused = [n for n in body.__struct_fields__ if n not in _ACTED_ON and n not in _CLI_NOISE]
+    unsupported(**{name: getattr(body, name) or None for name in refused})
+
+
+def checked_name(name: str | None, *, needed: bool) -> str | None:
+    """A display name: not blank, at most 256 characters."""
+    if name is None and not needed:
+        return None
+    if not name or not name.strip() or len(name) > 256 or "\0" in name:
+        raise WireError("Invalid request: name is needed, with at most 256 characters")
+    return name
+
+
+def _create(call: WireCall) -> CreateGroup:
+    _refuse(call.body)
+    name = checked_name(call.body.name, needed=True)
+    return CreateGroup(name or "", call.body.description or "", call.body.custom_metadata or {})
+
+
+def _update(call: WireCall) -> UpdateGroup:
+    _refuse(call.body)
+    name = checked_name(call.body.name, needed=False)
+    return UpdateGroup(path_id(call, "group_id"), name, call.body.description, call.body.custom_metadata)
+
+
+def _list(call: WireCall) -> ListGroups:
+    wanted = parameters(call, ListParams)
+    unsupported(
+        filter=wanted.filter,
+        continuation_token=wanted.continuation_token,
+        sort_by=wanted.sort_by,
+        previous_id=wanted.previous_id,
+        previous_sort_value=wanted.previous_sort_value,
+    )
+    return ListGroups(page_of(wanted.limit, wanted.offset))
+
+
+def group(row: Group) -> GroupResponse:
+    return GroupResponse(
+        group_id=row.id,
+        acct_id=row.account_id,
+        name=row.name,
+        creator=creator_of(row.creator_kind, row.creator_id),
+        created_at=wire_time(row.created_at) or "",
+        client_configurations={},
+        description=row.description or None,
+        custom_metadata=row.custom_metadata or None,
+    )
+
+
+_PATH = "/sys/v1/groups"
+_ONE = _PATH + "/{group_id}"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("ListGroups", "GET", _PATH, _list, lambda rows: [group(row) for row in rows]),
+    Endpoint("CreateGroup", "POST", _PATH, _create, group, body=GroupRequest, status=201),
+    Endpoint("GetGroup", "GET", _ONE, lambda call: GetGroup(path_id(call, "group_id")), group),
+    Endpoint("UpdateGroup", "PATCH", _ONE, _update, group, body=GroupRequest),
+    Endpoint("DeleteGroup", "DELETE", _ONE, lambda call: DeleteGroup(path_id(call, "group_id")), nothing, status=204),
+)

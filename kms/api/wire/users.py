@@ -1,0 +1,237 @@
+"""/sys/v1/users on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Membership
+from kms.api.wire.base import (
+    Endpoint,
+    Parameters,
+    Request,
+    Response,
+    WireCall,
+    WireError,
+    nothing,
+    page_of,
+    parameters,
+    path_id,
+    unsupported,
+    uuid_of,
+    wire_time,
+)
+from kms.api.wire.names import ACCOUNT_ROLES, GROUP_ROLES, WIRE_ACCOUNT_ROLE, WIRE_GROUP_ROLE
+from kms.operations.users import (
+    GetUser,
+    InviteUser,
+    ListOwnAccounts,
+    ListUsers,
+    ProcessInvitations,
+    RemoveUser,
+    UpdateUser,
+    UserView,
+)
+from kms.secret import SecretBytes
+
+# A group's role is a list of one word in the current form, and one word in the older.
+WireRole = str | list[str]
+
+
+class UserRequest(Request):
+    user_email: str | None = None
+    user_password: str | None = None
+    account_role: list[str] | None = None
+    enable: bool | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    description: str | None = None
+    add_groups: dict[str, WireRole] | None = None
+    mod_groups: dict[str, WireRole] | None = None
+    del_groups: dict[str, WireRole] | None = None
+    add_mfa_devices: Any = None
+    add_u2f_devices: Any = None
+    del_mfa_devices: Any = None
+    del_u2f_devices: Any = None
+    rename_mfa_devices: Any = None
+    rename_u2f_devices: Any = None
+
+
+class ProcessInviteRequest(Request):
+    accepts: list[UUID] | None = None
+    rejects: list[UUID] | None = None
+
+
+class UserResponse(Response, omit_defaults=False):
+    user_id: UUID
+    user_email: str
+    account_role: list[str]
+    groups: Mapping[str, list[str]]
+    explicit_groups: Mapping[str, list[str]]
+    mfa_devices: list[Any]
+    u2f_devices: list[Any]
+    email_verified: bool
+    has_password: bool
+    has_account: bool
+    created_at: str | None = None
+    last_logged_in_at: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    description: str | None = None
+
+
+class ListParams(Parameters):
+    group_id: UUID | None = None
+    acct_id: UUID | None = None
+    limit: int | None = None
+    offset: int | None = None
+    sort: str | None = None
+    start: str | None = None
+    with_groups: str | None = None
+
+
+class GetParams(Parameters):
+    with_groups: str | None = None
+
+
+# -- requests ------------------------------------------------------------------------------------------------------
+
+
+def _role_of(words: list[str] | None) -> tuple[str | None, bool | None]:
+    """The account role and the enabled state that a list of flags asks for; roles of one's own making come later."""
+    if words is None:
+        return None, None
+    roles = [ACCOUNT_ROLES[word] for word in words if word in ACCOUNT_ROLES]
+    unknown = [word for word in words if word not in ACCOUNT_ROLES and word not in ("STATEENABLED", "PENDINGINVITE")]
+    if unknown or len(roles) > 1:
+        raise WireError(f"Invalid request: account_role takes one of {', '.join(ACCOUNT_ROLES)}, and STATEENABLED")
+    return (roles[0] if roles else None), ("STATEENABLED" in words)
+
+
+def _group_roles(groups: dict[str, WireRole] | None) -> dict[UUID, str]:
+    return {uuid_of(group, "groups"): _group_role(role) for group, role in (groups or {}).items()}
+
+
+def _group_role(role: WireRole) -> str:
+    words = [role] if isinstance(role, str) else role
+    if len(words) != 1 or words[0] not in GROUP_ROLES:
+        raise WireError(f"Invalid request: a group role is one of {', '.join(GROUP_ROLES)}")
+    return GROUP_ROLES[words[0]]
+
+
+def _refuse_devices(body: UserRequest) -> None:
+    unsupported(
+        **{name: getattr(body, name) or None for name in body.__struct_fields__ if name.endswith("_devices")}
+    )
+
+
+def _invite(call: WireCall) -> InviteUser:
+    body: UserRequest = call.body
+    _refuse_devices(body)
+    if not body.user_email:
+        raise WireError("Invalid request: user_email is needed")
+    role, _ = _role_of(body.account_role)
+    return InviteUser(
+        email=body.user_email,
+        role=role or "member",
+        groups=_group_roles(body.add_groups),
+        first_name=body.first_name or "",
+        last_name=body.last_name or "",
+        description=body.description or "",
+        initial_password=SecretBytes(body.user_password.encode()) if body.user_password else None,
+    )
+
+
+def _update(call: WireCall) -> UpdateUser:
+    body: UserRequest = call.body
+    _refuse_devices(body)
+    unsupported(user_email=body.user_email, user_password=body.user_password)
+    role, enabled = _role_of(body.account_role)
+    return UpdateUser(
+        user=path_id(call, "user_id"),
+        role=role,
+        enabled=body.enable if body.enable is not None else enabled,
+        first_name=body.first_name,
+        last_name=body.last_name,
+        description=body.description,
+        set_groups={**_group_roles(body.add_groups), **_group_roles(body.mod_groups)},
+        remove_groups=frozenset(uuid_of(group, "del_groups") for group in body.del_groups or ()),
+    )
+
+
+def _list(call: WireCall) -> ListUsers:
+    wanted = parameters(call, ListParams)
+    unsupported(sort=wanted.sort, start=wanted.start)
+    if wanted.acct_id is not None and wanted.acct_id != call.principal.account:
+        raise WireError("Invalid request: acct_id is not the selected account")
+    return ListUsers(page_of(wanted.limit, wanted.offset), wanted.group_id)
+
+
+def _get(call: WireCall) -> GetUser:
+    parameters(call, GetParams)
+    return GetUser(path_id(call, "user_id"))
+
+
+def _process(call: WireCall) -> ProcessInvitations:
+    return ProcessInvitations(frozenset(call.body.accepts or ()), frozenset(call.body.rejects or ()))
+
+
+# -- responses -----------------------------------------------------------------------------------------------------
+
+
+def flags_of(membership: Membership | None) -> list[str]:
+    if membership is None:
+        return []
+    flags = [WIRE_ACCOUNT_ROLE[membership.role]]
+    if membership.enabled:
+        flags.append("STATEENABLED")
+    if membership.invitation_pending:
+        flags.append("PENDINGINVITE")
+    return flags
+
+
+def user(view: UserView) -> UserResponse:
+    row = view.user
+    groups = {str(group): [WIRE_GROUP_ROLE[role]] for group, role in view.groups.items()}
+    return UserResponse(
+        user_id=row.id,
+        user_email=row.email,
+        account_role=flags_of(view.membership),
+        groups=groups,
+        explicit_groups=groups,
+        mfa_devices=[],
+        u2f_devices=[],
+        email_verified=row.email_verified,
+        has_password=row.has_usable_password(),
+        has_account=view.membership is not None,
+        created_at=wire_time(row.created_at),
+        last_logged_in_at=wire_time(row.last_login),
+        first_name=row.first_name or None,
+        last_name=row.last_name or None,
+        description=row.description or None,
+    )
+
+
+def _accounts(memberships: list[Membership]) -> dict[str, list[str]]:
+    return {str(membership.account_id): flags_of(membership) for membership in memberships}
+
+
+_PATH = "/sys/v1/users"
+_ONE = _PATH + "/{user_id}"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("ListUsers", "GET", _PATH, _list, lambda views: [user(view) for view in views]),
+    Endpoint("GetUserAccounts", "GET", f"{_PATH}/accounts", lambda _call: ListOwnAccounts(), _accounts),
+    Endpoint("InviteUser", "POST", f"{_PATH}/invite", _invite, user, body=UserRequest, status=201),
+    Endpoint("ProcessInvite", "POST", f"{_PATH}/process_invite", _process, nothing, body=ProcessInviteRequest, status=204),
+    Endpoint("GetUser", "GET", _ONE, _get, user),
+    Endpoint("UpdateUser", "PATCH", _ONE, _update, user, body=UserRequest),
+    Endpoint(
+        "DeleteUserAccount",
+        "DELETE",
+        _ONE + "/accounts",
+        lambda call: RemoveUser(path_id(call, "user_id")),
+        nothing,
+        status=204,
+    ),
+)

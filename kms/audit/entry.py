@@ -1,0 +1,114 @@
+"""One line of the record. Pure: no Django, no clock, no I/O. Secrets have no field to sit in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from uuid import UUID
+
+Detail = str | int | bool | None
+
+
+class Outcome(StrEnum):
+    """The four endings of a call, and the announcement that precedes an irreversible one."""
+
+    ANNOUNCED = "announced"
+    DONE = "done"
+    DENIED = "denied"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+class Category(StrEnum):
+    ADMINISTRATIVE = "administrative"
+    AUTHENTICATION = "authentication"
+    CRYPTOGRAPHIC = "cryptographic"
+    OTHER = "other"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+# Every detail that an entry may carry. A name that is not here cannot enter the record.
+ALLOWED_DETAILS = frozenset(
+    {
+        "algorithm",
+        "mode",
+        "hash",
+        "kind",
+        "size",
+        "curve",
+        "input_bytes",
+        "output_bytes",
+        "items",
+        "items_digest",
+        "failed_items",
+        "object_version",
+        "subject",
+        "name",
+        "operations",
+        "fields",
+        "matched",
+        "returned",
+        "email",
+        "role",
+        "account",
+        "session",
+        "enabled",
+        "result",
+        "protection",
+        "route",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Where a call came from: outside facts that the edge knows and the record wants."""
+
+    client_ip: str | None = None
+    request_id: UUID = field(default_factory=lambda: UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who (actor, method, address), what (action, object, details), decided how (outcome, reason), in how long.
+
+    The time is the database's, set at insertion. ``duration_us`` ends before the commit that makes the entry durable.
+    """
+
+    action: str
+    category: Category
+    outcome: Outcome
+    reason: str
+    actor_kind: str
+    actor_id: UUID
+    method: str
+    account: UUID | None = None
+    session: UUID | None = None
+    object_kind: str = ""
+    object_id: UUID | None = None
+    groups: tuple[UUID, ...] = ()
+    client_ip: str | None = None
+    request_id: UUID = field(default_factory=lambda: UUID(int=0))
+    duration_us: int = 0
+    details: Mapping[str, Detail] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        unknown = self.details.keys() - ALLOWED_DETAILS
+        if unknown:
+            raise ValueError(f"not allowed in the record: {sorted(unknown)}")
+
+    @property
+    def severity(self) -> Severity:
+        if self.outcome is Outcome.FAILED:
+            return Severity.ERROR
+        if self.outcome is Outcome.DENIED:
+            return Severity.WARNING
+        return Severity.INFO

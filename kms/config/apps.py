@@ -1,0 +1,16 @@
+"""The project as a Django app: its commands and checks are found, and the token is connected to the keystore."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class KmsConfig(AppConfig):
+    name = "kms"
+
+    def ready(self) -> None:
+        from kms.config import checks  # noqa: F401 - registers the system checks
+        from kms.config.composition import cryptographic_module
+        from kms.objects import keystore
+
+        keystore.install(cryptographic_module)

@@ -1,0 +1,116 @@
+"""What `manage.py check --deploy` says about settings that would work and be weak.
+
+A file is judged when it was named or exists, so a bare checkout passes; the database is asked only with `--database`.
+Reads modes and privileges, never contents.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Critical, Error, Tags, Warning, register
+from django.db import connections
+
+from kms.config.environment import Environment
+from kms.config.provision.schema import APPEND_ONLY
+
+
+@register(Tags.security, deploy=True)
+def transport_is_protected(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    listen = _environment().listen
+    if listen.tls or listen.loopback:
+        return []
+    return [
+        Critical(
+            f"The server listens on {listen.url}: keys and passwords cross the network in clear.",
+            hint="Use https:// in KEYSTEAD_LISTEN.",
+            id="kms.E001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def hosts_are_named(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    if "*" not in _environment().allowed_hosts and "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "The server answers to every host name, so a name that somebody else controls reaches it.",
+            hint="Name the hosts in KEYSTEAD_ALLOWED_HOSTS.",
+            id="kms.W002",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def secret_files_are_private(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    environment = _environment()
+    files = [
+        ("PIN file", "KEYSTEAD_PIN_FILE", environment.pin_file, not environment.pin_file_generated),
+        (
+            "secret key",
+            "KEYSTEAD_SECRET_KEY_FILE",
+            environment.secret_key_file,
+            environment.secret_key_file != environment.data / "secret_key",
+        ),
+        ("TLS key", "KEYSTEAD_TLS_KEY", environment.tls_key, not environment.tls_generated),
+        ("CA key", "KEYSTEAD_DATA", environment.tls_folder / "ca.key", False),
+        ("security officer's PIN", "KEYSTEAD_DATA", environment.token_folder / "so.pin", False),
+    ]
+    return [message for file in files for message in _judge(*file)]
+
+
+def _judge(what: str, variable: str, path: Path, named: bool) -> Iterator[CheckMessage]:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if named:
+            yield Error(f"The {what} {path} does not exist.", hint=f"Correct {variable}.", id="kms.E003")
+        return
+    except OSError as error:
+        yield Error(f"The {what} {path} cannot be looked at: {error.strerror}.", id="kms.E003")
+        return
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):  # its group may read: that is how orchestrators hand secrets over
+        yield Error(
+            f"The {what} {path} is open to other users (mode {stat.S_IMODE(mode):04o}).",
+            hint=f"chmod 600 {path}",
+            id="kms.E004",
+        )
+
+
+@register(Tags.database)
+def record_is_append_only(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[CheckMessage]:
+    """Whether the role that serves could change what was recorded (ARCHITECTURE §6)."""
+    messages: list[CheckMessage] = []
+    for alias in databases or ():
+        with connections[alias].cursor() as cursor:
+            for table in APPEND_ONLY:
+                cursor.execute(
+                    "SELECT p FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p"
+                    " WHERE has_table_privilege(to_regclass(%s), p)",
+                    [table],
+                )
+                excess = [privilege for (privilege,) in cursor.fetchall()]
+                if excess:
+                    messages.append(_rewritable(table, excess))
+    return messages
+
+
+def _rewritable(table: str, excess: list[str]) -> CheckMessage:
+    return Warning(
+        f"The role that serves may {', '.join(excess)} on {table}, so a stolen server can rewrite the record.",
+        hint="Let another role own the tables (KEYSTEAD_OWNER_DATABASE_URL) and run `manage.py migrate`.",
+        id="kms.W005",
+    )
+
+
+def _environment() -> Environment:
+    environment: Environment = settings.KEYSTEAD
+    return environment

@@ -1,0 +1,95 @@
+"""Tables and rights: migrations run as the owner, and the server role gets what serving needs, no more.
+
+The record is append-only because PostgreSQL refuses the server role anything else (ARCHITECTURE §6). Knows the names of
+the tables with special rules and nothing else of what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from psycopg import sql
+
+from kms.config.database import DatabaseAddress
+
+APPEND_ONLY = ("audit_entry",)  # the server role may add and read
+READ_ONLY = ("django_migrations",)  # the server role may read
+
+# Any number will do, as long as everybody who migrates takes the same: "keystead" on a telephone's keys, shortened.
+MIGRATION_LOCK = 53_978_323
+
+
+@contextlib.contextmanager
+def connected_as(address: DatabaseAddress) -> Iterator[None]:
+    """Let Django's connection be this role's for a while. The database's name stays (tests have their own)."""
+    before = connection.settings_dict
+    settings = address.as_django()
+    del settings["ENGINE"], settings["NAME"]
+    # A migration that waits for a lock makes every later query wait behind it.
+    settings["OPTIONS"]["options"] = f"{settings['OPTIONS'].get('options', '')} -c lock_timeout=10s".strip()
+    connection.close()
+    connection.settings_dict = {**before, **settings}
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict = before
+
+
+def migrations_pending() -> int:
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def migrate(*, owner: DatabaseAddress, server: DatabaseAddress) -> int:
+    """Bring the tables and the rights up to date; returns how many migrations ran."""
+    with connected_as(owner):
+        pending = migrations_pending()
+        if not pending:
+            grant(server.user)
+    if pending:
+        call_command("migrate", interactive=False, verbosity=0)  # our own: as the owner, one at a time, then grants
+    return pending
+
+
+def grant(role: str) -> None:
+    """Give the server role its rights, in one transaction; called as the owner. Does nothing when they are one role."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        owner = cursor.fetchone()[0]
+        if role == owner or not role:
+            return
+        tables = set(connection.introspection.table_names(cursor))
+    statements = [
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "GRANT USAGE ON SCHEMA public TO {role}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        # What holds between a migration and the next grant: the least that any table allows.
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT ON TABLES TO {role}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO {role}",
+        *(f"REVOKE ALL ON {table} FROM {{role}}" for table in (*APPEND_ONLY, *READ_ONLY) if table in tables),
+        *(f"GRANT SELECT, INSERT ON {table} TO {{role}}" for table in APPEND_ONLY if table in tables),
+        *(f"GRANT SELECT ON {table} TO {{role}}" for table in READ_ONLY if table in tables),
+    ]
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two replicas that start together migrate one after the other."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 0")
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        cursor.execute("SET lock_timeout = '10s'")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])

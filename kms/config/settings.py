@@ -1,0 +1,140 @@
+"""Django's settings, all of them, made from one Environment. Decides nothing about keys, users or rights."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from kms.config.environment import CHECKOUT, Environment, read_environment
+
+KEYSTEAD: Environment = read_environment()
+
+BASE_DIR = CHECKOUT
+DEBUG = False
+ALLOWED_HOSTS = [f"[{host}]" if ":" in host else host for host in KEYSTEAD.allowed_hosts]
+ROOT_URLCONF = "kms.config.urls"
+ASGI_APPLICATION = "kms.config.asgi.application"
+
+
+def _secret_key() -> str:
+    """The key from its file. Without one (a bare checkout) a random key for this process alone: commands such as
+    `check` and `makemigrations` work, and the server refuses to start (`kms.config.checks`)."""
+    try:
+        return KEYSTEAD.secret_key_file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return secrets.token_urlsafe(64)
+
+
+SECRET_KEY = _secret_key()
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "accounts",
+    "policies",
+    "kms.objects",
+    "kms.audit",
+    "kms.config.apps.KmsConfig",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = []
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": {
+        **KEYSTEAD.database.as_django(),
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": False,
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- who ----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- the edge -----------------------------------------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = KEYSTEAD.max_body
+FILE_UPLOAD_HANDLERS: list[str] = []  # nothing is uploaded as a file, so nothing may reach a temporary one
+APPEND_SLASH = False
+
+SECURE_SSL_REDIRECT = False  # the process speaks one scheme (KEYSTEAD_LISTEN); there is nothing to redirect from
+SECURE_HSTS_SECONDS = 31_536_000 if KEYSTEAD.listen.tls else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False  # neighbours of the host's name are not ours to promise for
+SECURE_HSTS_PRELOAD = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = KEYSTEAD.listen.tls
+CSRF_COOKIE_SECURE = KEYSTEAD.listen.tls
+
+# Each with its reason; anything else that `check --deploy` says fails `make lint`.
+SILENCED_SYSTEM_CHECKS = [
+    "security.W003",  # CSRF middleware: no cookie authenticates anything; every call carries its own credential
+    "security.W005",  # HSTS for subdomains: see SECURE_HSTS_INCLUDE_SUBDOMAINS
+    "security.W008",  # redirect to TLS: see SECURE_SSL_REDIRECT
+    "security.W021",  # HSTS preload: a key server's name belongs in no browser's list
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],  # the corridor decides (kms.operations.executor), never a view
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- time and language --------------------------------------------------------------------------------------------
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+LANGUAGE_CODE = "en-gb"
+
+# --- what is said on standard error -------------------------------------------------------------------------------
+
+# No request, body, header or query text: django.db.backends would log SQL with its values, and django.request a
+# traceback with its locals under DEBUG. What happened to keys is in the audit log.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname} {process:d} {name}: {message}",
+            "style": "{",
+        },
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "line"},
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django.db.backends": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "django.server": {"handlers": [], "level": "CRITICAL", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
+        "asyncio": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}

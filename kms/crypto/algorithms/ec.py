@@ -1,0 +1,102 @@
+"""ECDSA over the NIST curves and secp256k1 (FIPS 186-5 §6, SEC 2). Signatures are DER (RFC 3279 §2.2.3) outside."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+
+from kms.crypto.algorithm import Algorithm, Described, SignatureParameters
+from kms.crypto.asymmetric import described, load_private, load_public, public_der
+from kms.crypto.digest import check_digest
+from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.crypto.operation import MANAGEMENT, KeyOperation
+from kms.hsm.module import Ecdsa, KeySpec, OpenedKey
+from kms.secret import SecretBytes
+
+# Curve -> its size in bits.
+CURVES = {
+    "NistP192": 192,
+    "NistP224": 224,
+    "NistP256": 256,
+    "NistP384": 384,
+    "NistP521": 521,
+    "SecP256K1": 256,
+}
+_NAMES = {
+    "secp192r1": "NistP192",
+    "secp224r1": "NistP224",
+    "secp256r1": "NistP256",
+    "secp384r1": "NistP384",
+    "secp521r1": "NistP521",
+    "secp256k1": "SecP256K1",
+}
+HASHES: dict[str, hashes.HashAlgorithm] = {
+    "SHA1": hashes.SHA1(),  # noqa: S303 - old signatures are still verified
+    "SHA224": hashes.SHA224(),
+    "SHA256": hashes.SHA256(),
+    "SHA384": hashes.SHA384(),
+    "SHA512": hashes.SHA512(),
+    "SHA3_224": hashes.SHA3_224(),
+    "SHA3_256": hashes.SHA3_256(),
+    "SHA3_384": hashes.SHA3_384(),
+    "SHA3_512": hashes.SHA3_512(),
+}
+
+
+class EllipticCurve(Algorithm):
+    kind = "EC"
+    operations = MANAGEMENT | {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE}
+    defaults = frozenset(
+        {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE, KeyOperation.APP_MANAGEABLE}
+    )
+
+    def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
+        if curve is None:
+            raise ParameterInvalid(f"an EC key needs elliptic_curve: one of {', '.join(CURVES)}")
+        if curve not in CURVES:
+            raise AlgorithmUnsupported(f"the curve {curve} is not supported; use one of {', '.join(CURVES)}")
+        if size is not None and size != CURVES[curve]:
+            raise ParameterInvalid(f"the curve {curve} has {CURVES[curve]} bits, not {size}")
+        return KeySpec(self.kind, CURVES[curve], curve)
+
+    def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
+        key = load_private(material)
+        public = load_public(material.reveal()) if key is None else key.public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise ParameterInvalid("the value is not an EC key")
+        name = _NAMES.get(public.curve.name)
+        if name is None:
+            raise AlgorithmUnsupported(f"the curve {public.curve.name} is not supported")
+        if curve is not None and curve != name:
+            raise ParameterInvalid(f"elliptic_curve is {curve}, but the key is on {name}")
+        return described(KeySpec(self.kind, CURVES[name], name), key, public)
+
+    def public_of(self, material: SecretBytes) -> bytes | None:
+        key = load_private(material)
+        return None if key is None else public_der(key.public_key())
+
+    def sign(self, key: OpenedKey, parameters: SignatureParameters, digest: bytes) -> bytes:
+        _check(parameters, digest)
+        raw = key.sign(Ecdsa(), digest)
+        half = len(raw) // 2
+        return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
+
+    def verify(self, public: bytes, parameters: SignatureParameters, digest: bytes, signature: bytes) -> bool:
+        _check(parameters, digest)
+        key = load_public(public)
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        try:
+            key.verify(signature, digest, ec.ECDSA(Prehashed(HASHES[parameters.hash])))
+        except InvalidSignature:
+            return False
+        return True
+
+
+def _check(parameters: SignatureParameters, digest: bytes) -> None:
+    if parameters.padding is not None:
+        raise ParameterInvalid("an EC signature takes no mode")
+    if parameters.hash not in HASHES:
+        raise AlgorithmUnsupported(f"ECDSA with {parameters.hash} is not supported")
+    check_digest(parameters.hash, digest)

@@ -1,0 +1,45 @@
+"""Hash functions without a key (FIPS 180-4, FIPS 202). Nothing secret passes here."""
+
+from __future__ import annotations
+
+import hashlib
+
+from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+
+# Name -> (hashlib's name, digest size in bytes).
+HASHES: dict[str, tuple[str, int]] = {
+    "SHA1": ("sha1", 20),
+    "SHA224": ("sha224", 28),
+    "SHA256": ("sha256", 32),
+    "SHA384": ("sha384", 48),
+    "SHA512": ("sha512", 64),
+    "SHA3_224": ("sha3_224", 28),
+    "SHA3_256": ("sha3_256", 32),
+    "SHA3_384": ("sha3_384", 48),
+    "SHA3_512": ("sha3_512", 64),
+    "BLAKE2B512": ("blake2b", 64),
+    "BLAKE2S256": ("blake2s", 32),
+}
+
+
+def digest(hash_name: str, data: bytes) -> bytes:
+    return hashlib.new(_known(hash_name)[0], data, usedforsecurity=True).digest()
+
+
+def digest_size(hash_name: str) -> int:
+    """In bytes."""
+    return _known(hash_name)[1]
+
+
+def check_digest(hash_name: str, value: bytes) -> None:
+    """A digest handed in by a caller must be as long as its hash says."""
+    expected = digest_size(hash_name)
+    if len(value) != expected:
+        raise ParameterInvalid(f"a {hash_name} hash is {expected} bytes, not {len(value)}")
+
+
+def _known(hash_name: str) -> tuple[str, int]:
+    try:
+        return HASHES[hash_name]
+    except KeyError:
+        raise AlgorithmUnsupported(f"the hash {hash_name} is not supported") from None

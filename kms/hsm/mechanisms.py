@@ -1,0 +1,223 @@
+"""The door's mechanisms as PKCS#11 mechanism numbers and parameters.
+
+It must not know sessions, handles or blobs: only names, parameters and the lengths they allow.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from pkcs11 import MGF, Mechanism, MechanismFlag
+from pkcs11.mechanisms import GCMParams
+
+from kms.hsm.errors import DataRejected, MechanismRefused
+from kms.hsm.module import (
+    AesCbc,
+    AesCtr,
+    AesEcb,
+    AesGcm,
+    AesKw,
+    AesKwp,
+    Ecdsa,
+    Hmac,
+    RsaPkcs1v15,
+    RsaPss,
+    Usage,
+)
+
+BLOCK = 16
+Call = tuple[Mechanism, Any]
+"""A mechanism and its parameter, as python-pkcs11 takes them."""
+
+_GCM_TAG_BITS = frozenset({96, 104, 112, 120, 128})
+
+_RIGHTS = {
+    Usage.ENCRYPT: MechanismFlag.ENCRYPT,
+    Usage.DECRYPT: MechanismFlag.DECRYPT,
+    Usage.SIGN: MechanismFlag.SIGN,
+    Usage.MAC: MechanismFlag.SIGN,
+    Usage.WRAP: MechanismFlag.WRAP,
+    Usage.UNWRAP: MechanismFlag.UNWRAP,
+}
+
+_ALLOWED_USAGE = {
+    "AES": Usage.ENCRYPT | Usage.DECRYPT | Usage.WRAP | Usage.UNWRAP,
+    "HMAC": Usage.MAC,
+    "RSA": Usage.SIGN,
+    "EC": Usage.SIGN,
+}
+
+
+def effective_usage(kind: str, usage: Usage) -> Usage:
+    """What of ``usage`` a key of this kind can do through the door; the rest is refused when it is tried."""
+    return usage & _ALLOWED_USAGE.get(kind, Usage.NONE)
+
+
+def capabilities(usage: Usage) -> int:
+    """The CKA_ rights of a session object, never the binding's generous default (reference/hsm.md 0.5)."""
+    flags = 0
+    for use, flag in _RIGHTS.items():
+        if use in usage:
+            flags |= flag
+    return flags
+
+
+# -- ciphers -------------------------------------------------------------------------------------------------------
+
+
+def _gcm(m: AesGcm) -> Call:
+    if len(m.iv) != 12:
+        raise MechanismRefused("GCM takes an IV of 12 bytes")
+    if m.tag_bits not in _GCM_TAG_BITS:
+        raise MechanismRefused(f"GCM tag of {m.tag_bits} bits")
+    return Mechanism.AES_GCM, GCMParams(m.iv, m.aad, m.tag_bits)
+
+
+def _cbc(m: AesCbc) -> Call:
+    if len(m.iv) != BLOCK:
+        raise MechanismRefused("CBC takes an IV of 16 bytes")
+    return (Mechanism.AES_CBC_PAD if m.padded else Mechanism.AES_CBC), m.iv
+
+
+def _ctr(m: AesCtr) -> Call:
+    if len(m.iv) != BLOCK:
+        raise MechanismRefused("CTR takes an initial counter block of 16 bytes")
+    # CK_AES_CTR_PARAMS { CK_ULONG ulCounterBits; CK_BYTE cb[16]; }: python-pkcs11's CTRParams can't count 128 bits.
+    return Mechanism.AES_CTR, struct.pack("<Q16s", 128, m.iv)
+
+
+def _ecb(_: AesEcb) -> Call:
+    return Mechanism.AES_ECB, None
+
+
+_CIPHERS: dict[type, Callable[[Any], Call]] = {AesGcm: _gcm, AesCbc: _cbc, AesCtr: _ctr, AesEcb: _ecb}
+
+
+def cipher_call(mechanism: object) -> Call:
+    build = _CIPHERS.get(type(mechanism))
+    if build is None:
+        raise MechanismRefused(f"{type(mechanism).__name__} is no cipher")
+    return build(mechanism)
+
+
+def check_plaintext(mechanism: object, data: bytes) -> None:
+    if len(data) % BLOCK and (
+        isinstance(mechanism, AesEcb) or (isinstance(mechanism, AesCbc) and not mechanism.padded)
+    ):
+        raise DataRejected("the data is not a multiple of 16 bytes")
+
+
+def check_ciphertext(mechanism: object, data: bytes) -> None:
+    if isinstance(mechanism, AesGcm):
+        if len(data) * 8 < mechanism.tag_bits:
+            raise DataRejected("the ciphertext is shorter than its tag")
+    elif isinstance(mechanism, AesCbc | AesEcb) and len(data) % BLOCK:
+        raise DataRejected("the ciphertext is not a multiple of 16 bytes")
+    elif isinstance(mechanism, AesCbc) and mechanism.padded and not data:
+        raise DataRejected("a padded ciphertext has at least one block")
+
+
+def split_at_counter_end(mechanism: AesCtr, data: bytes) -> list[tuple[AesCtr, bytes]]:
+    """SoftHSM refuses a message whose counter would pass 2^128 (DataLenRange); SP 800-38A §B.1 lets it wrap to zero."""
+    if len(mechanism.iv) != BLOCK:
+        raise MechanismRefused("CTR takes an initial counter block of 16 bytes")
+    room = ((1 << 128) - int.from_bytes(mechanism.iv, "big")) * BLOCK
+    if len(data) <= room:
+        return [(mechanism, data)]
+    return [(mechanism, data[:room]), (AesCtr(bytes(BLOCK)), data[room:])]
+
+
+# -- wrapping ------------------------------------------------------------------------------------------------------
+
+
+def check_material(mechanism: object, length: int) -> None:
+    """SoftHSM zero-pads what KW can't take instead of refusing it, so the length is checked here (RFC 3394 §2)."""
+    if isinstance(mechanism, AesKw):
+        if length < 16 or length % 8:
+            raise DataRejected("KW takes at least 16 bytes, in multiples of 8")
+    elif isinstance(mechanism, AesKwp):
+        if length < 1:
+            raise DataRejected("KWP takes at least 1 byte")
+    else:
+        raise MechanismRefused(f"{type(mechanism).__name__} wraps no key")
+
+
+def check_wrapped(mechanism: object, length: int) -> None:
+    floor = {AesKw: 24, AesKwp: 16}.get(type(mechanism))
+    if floor is None:
+        raise MechanismRefused(f"{type(mechanism).__name__} unwraps no key")
+    if length < floor or length % 8:
+        raise DataRejected("a wrapped key is a multiple of 8 bytes")
+
+
+# -- signatures and MACs -------------------------------------------------------------------------------------------
+
+_HASHES: dict[str, tuple[int, bytes, Mechanism, MGF, Mechanism]] = {
+    # name: digest length, DigestInfo prefix (RFC 8017 §9.2 note 1), hash, MGF, HMAC
+    "SHA1": (20, bytes.fromhex("3021300906052b0e03021a05000414"), Mechanism.SHA_1, MGF.SHA1, Mechanism.SHA_1_HMAC),
+    "SHA224": (
+        28,
+        bytes.fromhex("302d300d06096086480165030402040500041c"),
+        Mechanism.SHA224,
+        MGF.SHA224,
+        Mechanism.SHA224_HMAC,
+    ),
+    "SHA256": (
+        32,
+        bytes.fromhex("3031300d060960864801650304020105000420"),
+        Mechanism.SHA256,
+        MGF.SHA256,
+        Mechanism.SHA256_HMAC,
+    ),
+    "SHA384": (
+        48,
+        bytes.fromhex("3041300d060960864801650304020205000430"),
+        Mechanism.SHA384,
+        MGF.SHA384,
+        Mechanism.SHA384_HMAC,
+    ),
+    "SHA512": (
+        64,
+        bytes.fromhex("3051300d060960864801650304020305000440"),
+        Mechanism.SHA512,
+        MGF.SHA512,
+        Mechanism.SHA512_HMAC,
+    ),
+}
+
+
+def _hash(name: str) -> tuple[int, bytes, Mechanism, MGF, Mechanism]:
+    try:
+        return _HASHES[name]
+    except KeyError:
+        raise MechanismRefused(f"hash {name}") from None
+
+
+def _checked_digest(name: str, digest: bytes) -> bytes:
+    if len(digest) != _hash(name)[0]:
+        raise DataRejected(f"a {name} digest has {_hash(name)[0]} bytes")
+    return digest
+
+
+def sign_call(kind: str, mechanism: object, digest: bytes) -> tuple[Mechanism, Any, bytes]:
+    """Mechanism, parameter and the bytes that C_Sign gets."""
+    if kind == "RSA" and isinstance(mechanism, RsaPkcs1v15):
+        return Mechanism.RSA_PKCS, None, _hash(mechanism.hash)[1] + _checked_digest(mechanism.hash, digest)
+    if kind == "RSA" and isinstance(mechanism, RsaPss):
+        if mechanism.salt_length < 0:
+            raise MechanismRefused("a PSS salt length is not negative")
+        param = (_hash(mechanism.hash)[2], _hash(mechanism.mgf_hash)[3], mechanism.salt_length)
+        return Mechanism.RSA_PKCS_PSS, param, _checked_digest(mechanism.hash, digest)
+    if kind == "EC" and isinstance(mechanism, Ecdsa):
+        if not digest:
+            raise DataRejected("an empty digest")
+        return Mechanism.ECDSA, None, digest
+    raise MechanismRefused(f"{type(mechanism).__name__} with an {kind} key")
+
+
+def mac_call(mechanism: Hmac) -> Mechanism:
+    if not isinstance(mechanism, Hmac):
+        raise MechanismRefused(f"{type(mechanism).__name__} is no MAC")
+    return _hash(mechanism.hash)[4]

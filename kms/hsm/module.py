@@ -1,0 +1,217 @@
+"""The cryptographic module (the FIPS 140 word) as the rest of the house sees it.
+
+No slot, session, CKA_ name or PIN appears here or above. It must not know PKCS#11, Django, accounts or the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Protocol, runtime_checkable
+
+from kms.secret import SecretBytes
+
+
+class Usage(Flag):
+    """What an opened key may do inside the token (a subset of the KMIP usage mask)."""
+
+    NONE = 0
+    ENCRYPT = auto()
+    DECRYPT = auto()
+    SIGN = auto()
+    MAC = auto()
+    WRAP = auto()
+    UNWRAP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """The shape of a key. ``kind`` is AES, HMAC, RSA or EC; ``size`` is in bits; ``curve`` is an RFC 5480 style name.
+
+    Curves: ``NistP192 NistP224 NistP256 NistP384 NistP521 SecP256K1`` (whichever the token has).
+    """
+
+    kind: str
+    size: int
+    curve: str | None = None
+    public_exponent: int = 65537
+
+
+# -- mechanisms ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AesGcm:
+    """SP 800-38D. ``iv`` 12 bytes; ``tag_bits`` one of 96..128 by 8; above the door ciphertext and tag are apart."""
+
+    iv: bytes
+    aad: bytes = b""
+    tag_bits: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class AesCbc:
+    """SP 800-38A CBC; ``padded`` adds PKCS#7. ``iv`` 16 bytes."""
+
+    iv: bytes
+    padded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AesCtr:
+    """SP 800-38A CTR over a 16-byte initial counter block, all 128 bits counting."""
+
+    iv: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AesEcb:
+    """SP 800-38A ECB; data is a multiple of 16 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class AesKw:
+    """RFC 3394; data is a multiple of 8 bytes, at least 16."""
+
+
+@dataclass(frozen=True, slots=True)
+class AesKwp:
+    """RFC 5649; any length of at least 1 byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hmac:
+    """RFC 2104. ``hash`` is SHA1, SHA224, SHA256, SHA384 or SHA512."""
+
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RsaPkcs1v15:
+    """RFC 8017 §8.2 over a ready digest: the door prepends DigestInfo for ``hash``."""
+
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RsaPss:
+    """RFC 8017 §8.1 over a ready digest. ``salt_length`` in bytes."""
+
+    hash: str
+    mgf_hash: str
+    salt_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ecdsa:
+    """FIPS 186-5 ECDSA over a ready digest; the signature is raw ``r || s``, each the width of the order."""
+
+
+CipherMechanism = AesGcm | AesCbc | AesCtr | AesEcb
+WrapMechanism = AesKw | AesKwp
+SignMechanism = RsaPkcs1v15 | RsaPss | Ecdsa
+
+
+# -- capabilities of an opened key ---------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class CanEncrypt(Protocol):
+    def encrypt(self, mechanism: CipherMechanism, plaintext: bytes) -> bytes:
+        """Ciphertext; for GCM the tag is appended. Raises MechanismRefused, DataRejected, ModuleUnavailable."""
+
+    def decrypt(self, mechanism: CipherMechanism, ciphertext: bytes) -> bytes:
+        """Plaintext; for GCM the tag is expected at the end. A bad tag or padding raises DataRejected."""
+
+
+@runtime_checkable
+class CanSign(Protocol):
+    def sign(self, mechanism: SignMechanism, digest: bytes) -> bytes: ...
+
+
+@runtime_checkable
+class CanMac(Protocol):
+    def mac(self, mechanism: Hmac, data: bytes) -> bytes: ...
+
+
+@runtime_checkable
+class CanWrap(Protocol):
+    def wrap(self, mechanism: WrapMechanism, material: SecretBytes) -> bytes:
+        """Wrap bytes that the caller already holds (an exportable object's material)."""
+
+    def unwrap(self, mechanism: WrapMechanism, wrapped: bytes) -> SecretBytes:
+        """The unwrapped bytes, for objects whose policy lets the server hold them. DataRejected if it doesn't open."""
+
+
+class OpenedKey(CanEncrypt, CanSign, CanMac, CanWrap, Protocol):
+    """A key inside the token. What its Usage does not allow raises MechanismRefused."""
+
+
+# -- the module ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What PostgreSQL keeps of a new key: the blob, and the SubjectPublicKeyInfo (DER) of an asymmetric one."""
+
+    blob: bytes
+    public: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleStatus:
+    """Facts for the health page. ``generation`` is the master key generation in use."""
+
+    label: str
+    manufacturer: str
+    model: str
+    firmware: str
+    generation: int
+    open_handles: int
+
+
+class CryptographicModule(Protocol):
+    """The door. ``binding`` is the canonical bytes of a blob's row: a blob opens only under its own binding.
+
+    A *wrapped* blob holds a key that never leaves the token; a *sealed* blob holds bytes that the server may release
+    (secrets, opaques, certificates, exportable keys).
+    """
+
+    def generate(self, spec: KeySpec, *, binding: bytes) -> StoredKey:
+        """A new key made in the token, as a wrapped blob."""
+
+    def import_key(self, spec: KeySpec, material: SecretBytes, *, binding: bytes) -> StoredKey:
+        """A wrapped blob of material given by a caller (raw bytes for AES and HMAC, PKCS#8 DER for RSA and EC)."""
+
+    def unwrap_import(
+        self, spec: KeySpec, wrapping: OpenedKey, mechanism: WrapMechanism, wrapped: bytes, *, binding: bytes
+    ) -> StoredKey:
+        """Unwrap inside the token under another object and keep the result as a wrapped blob, never in the clear."""
+
+    def generate_material(self, spec: KeySpec) -> SecretBytes:
+        """Fresh material that the server may hold: for exportable keys. Made in the token, then read out."""
+
+    def seal(self, material: SecretBytes, *, binding: bytes) -> bytes:
+        """A sealed blob."""
+
+    def unseal(self, blob: bytes, *, binding: bytes) -> SecretBytes:
+        """The bytes of a sealed blob. A wrapped blob raises MechanismRefused: nothing reads those."""
+
+    def rebind(self, blob: bytes, *, binding: bytes, to: bytes) -> bytes:
+        """The same blob under another binding (a bound field was changed on purpose); material stays wrapped."""
+
+    def authenticate(self, blob: bytes, *, binding: bytes) -> None:
+        """Check that a blob is ours and bound to this, without opening its key. Raises BlobRejected."""
+
+    def open(self, spec: KeySpec, blob: bytes, *, binding: bytes, usage: Usage, cache_key: bytes) -> OpenedKey:
+        """The key as a session object, from the bounded handle cache when ``cache_key`` is known there.
+
+        ``cache_key`` names object, version and row version; it never outlives a re-initialised token. Works for
+        wrapped blobs and for sealed ones whose spec the token holds. Raises BlobRejected on a wrong binding.
+        """
+
+    def random(self, length: int) -> bytes:
+        """``length`` bytes from the token's generator."""
+
+    def status(self) -> ModuleStatus:
+        """A known-answer probe and the token's facts; raises ModuleUnavailable or ModuleSealed."""

@@ -1,0 +1,179 @@
+"""Accounts: create, list, get, update, delete. It must not know the wire or HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Account, AccountRole, App, Group, Membership
+from accounts.principal import PrincipalKind
+from kms.audit.entry import Category, Detail
+from kms.operations.authority import absent
+from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.errors import Conflict, NotFound
+from policies.decision import Target
+from policies.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount(Command):
+    """The caller becomes the new account's administrator."""
+
+    name: str
+    description: str = ""
+    organization: str = ""
+    country: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListAccounts(Command):
+    """The accounts that the caller is a member of."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetAccount(Command):
+    account: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAccount(Command):
+    """Change what is not None."""
+
+    account: UUID
+    name: str | None = None
+    description: str | None = None
+    organization: str | None = None
+    country: str | None = None
+    phone: str | None = None
+    custom_metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAccount(Command):
+    account: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlugins(Command):
+    """There are none: plugins are not offered (docs/divergences.md), and clients list them all the same."""
+
+
+def create_account(call: Call, command: CreateAccount, _payload: None) -> Account:
+    row = Account.objects.create(
+        name=command.name,
+        description=command.description,
+        organization=command.organization,
+        country=command.country,
+        phone=command.phone,
+    )
+    Membership.objects.create(user_id=call.principal.id, account=row, role=AccountRole.ADMINISTRATOR)
+    call.details["account"] = str(row.id)
+    return row
+
+
+def list_accounts(call: Call, _command: ListAccounts, _payload: None) -> list[Account]:
+    if call.principal.kind is PrincipalKind.APP:
+        return list(Account.objects.filter(id=call.account))
+    own = Account.objects.filter(memberships__user_id=call.principal.id, memberships__invitation_pending=False)
+    return list(own.order_by("name"))
+
+
+def get_account(_call: Call, _command: GetAccount, row: Account) -> Account:
+    return row
+
+
+def update_account(_call: Call, command: UpdateAccount, row: Account) -> Account:
+    for name in ("name", "description", "organization", "country", "phone", "custom_metadata"):
+        if getattr(command, name) is not None:
+            setattr(row, name, getattr(command, name))
+    row.save()
+    return row
+
+
+def delete_account(_call: Call, _command: DeleteAccount, row: Account) -> None:
+    """Only an empty one; its audit log stays."""
+    if Group.objects.filter(account=row).exists() or App.objects.filter(account=row).exists():
+        raise Conflict("account-not-empty", "The account has groups or apps; delete them first")
+    row.delete()
+
+
+def list_plugins(_call: Call, _command: ListPlugins, _payload: None) -> list[Any]:
+    return []
+
+
+# -- resolution ----------------------------------------------------------------------------------------------------
+
+
+def _resolve_own_account(permission: Permission) -> Any:
+    def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
+        return (Resolved(permission, Target("account", call.account, call.account)),)
+
+    return resolve
+
+
+def _resolve_membership(call: Call, _command: ListAccounts) -> Sequence[Resolved]:
+    return (Resolved(Permission.OWN_ACCOUNTS, Target("user", call.principal.id, call.principal.account)),)
+
+
+def _resolve_account(permission: Permission, *, lock: bool = False) -> Any:
+    """The selected account, or one that the caller is a member of (read only: names to choose from at login)."""
+
+    def resolve(call: Call, command: Any) -> Sequence[Resolved]:
+        rows = Account.objects.select_for_update() if lock else Account.objects.all()
+        row = rows.filter(id=command.account).first()
+        if row is None:
+            raise NotFound(absent("account"))
+        if permission is Permission.ACCOUNT_GET and _is_member(call, row):
+            return (Resolved(Permission.OWN_ACCOUNTS, Target("account", row.id, row.id), row),)
+        # Another account looks absent, not forbidden.
+        target = Target("account", row.id, row.id, see=Permission.ACCOUNT_GET)
+        if call.principal.account != row.id:
+            raise NotFound(absent("account"), "not-visible")
+        return (Resolved(permission, target, row),)
+
+    return resolve
+
+
+def _is_member(call: Call, row: Account) -> bool:
+    if call.principal.kind is not PrincipalKind.USER:
+        return False
+    return Membership.objects.filter(user_id=call.principal.id, account=row, invitation_pending=False).exists()
+
+
+def _describe(command: Any) -> Mapping[str, Detail]:
+    return {"name": command.name}
+
+
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(
+        CreateAccount,
+        "account.create",
+        _resolve_own_account(Permission.ACCOUNT_CREATE),
+        create_account,
+        describe=_describe,
+    ),
+    _operation(ListAccounts, "account.list", _resolve_membership, list_accounts),
+    _operation(GetAccount, "account.get", _resolve_account(Permission.ACCOUNT_GET), get_account),
+    _operation(
+        UpdateAccount,
+        "account.update",
+        _resolve_account(Permission.ACCOUNT_UPDATE, lock=True),
+        update_account,
+        describe=_describe,
+    ),
+    _operation(
+        DeleteAccount,
+        "account.delete",
+        _resolve_account(Permission.ACCOUNT_DELETE, lock=True),
+        delete_account,
+        irreversible=True,
+    ),
+    _operation(ListPlugins, "plugin.list", _resolve_own_account(Permission.PLUGIN_GET), list_plugins),
+)

@@ -1,0 +1,97 @@
+"""Where a call's targets are looked up and its grants are made: the only file that constructs a Grant.
+
+Both planes use it; they differ in what ``find_object`` may ask and in who checks versions. It must not know the wire.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from accounts.errors import NotAuthenticated
+from accounts.principal import Principal, PrincipalKind
+from kms.objects.snapshot import ObjectSnapshot
+from kms.objects.usage import refusal
+from kms.operations import transient
+from kms.operations.caches import caches
+from kms.operations.command import Call, ObjectNeed, ObjectRef, Resolved
+from kms.operations.errors import AccessDenied, ApprovalRequired, NotFound
+from policies.decision import AccessRequest, Allow, Deny, Forbid, Target, decide
+from policies.grant import Grant
+from policies.permissions import Permission
+
+
+# Reasons that say "we do not know you (any more)" rather than "you may not".
+UNAUTHENTICATED = frozenset({"anonymous", "session-expired", "session-ended", "principal-gone"})
+
+
+class Authority:
+    """Looks up and decides for one call; ``versions`` collects what the decisions rested on."""
+
+    def __init__(self, *, load: bool, locked: bool = False) -> None:
+        """``load``: the database may be asked. ``locked``: it is, and what it says is held until the transaction ends."""
+        self._load = load
+        self._locked = locked
+        self.versions: dict[UUID, int] = {}
+
+    def account(self, principal: Principal) -> UUID:
+        if principal.kind is PrincipalKind.ANONYMOUS:
+            raise NotAuthenticated("anonymous", "Authentication is required")
+        if principal.account is None:
+            raise AccessDenied("no-account-selected", "No account is selected; select one first")
+        return principal.account
+
+    def resolve_object(self, call: Call, need: ObjectNeed) -> Resolved:
+        """The object with its state and usage as forbids, so that "may I" and "can this key" have one answer."""
+        snapshot = self._find(call, need.ref)
+        forbids: tuple[Forbid, ...] = ()
+        if need.operation is not None:
+            refused = refusal(need.operation, snapshot.usable, call.now)
+            forbids = () if refused is None else (Forbid(refused.code, refused.message),)
+        target = object_target(snapshot.id, snapshot.account, snapshot.group, forbids)
+        return Resolved(need.permission, target, snapshot)
+
+    def authorise(self, call: Call, resolved: Resolved) -> Grant:
+        """Decide and grant, or raise."""
+        target = resolved.target
+        call.touched.append(target)
+        decision = decide(AccessRequest(call.principal, resolved.permission, target, call.now), call.facts)
+        if isinstance(decision, Allow):
+            grant = Grant(call.principal, resolved.permission, target.id, decision.reason)
+            call.grants.append(grant)
+            return grant
+        if isinstance(decision, Deny) and not decision.visible:
+            raise NotFound(absent(target.kind), decision.reason)
+        if isinstance(decision, Deny) and decision.reason in UNAUTHENTICATED:
+            raise NotAuthenticated(decision.reason, decision.message)
+        if isinstance(decision, Deny):
+            raise AccessDenied(decision.reason, decision.message)
+        raise ApprovalRequired(decision.reason, "This operation needs approval")
+
+    def _find(self, call: Call, ref: ObjectRef) -> ObjectSnapshot:
+        account = self.account(call.principal)
+        if ref.transient is not None:
+            return transient.open_transient(ref.transient, account, call.now)
+        found = caches.locked_object(account, ref) if self._locked else caches.object(account, ref, load=self._load)
+        if found is None:
+            raise NotFound(absent("object"))
+        self.versions[found.snapshot.id] = found.version
+        return found.snapshot
+
+
+def object_target(object_id: UUID, account: UUID, group: UUID, forbids: tuple[Forbid, ...] = ()) -> Target:
+    return Target("object", object_id, account, (group,), Permission.OBJECT_GET, forbids)
+
+
+_NOUNS = {
+    "object": "The security object does not exist",
+    "group": "The group does not exist",
+    "app": "The app does not exist",
+    "user": "The user does not exist in this account",
+    "account": "The account does not exist",
+}
+
+
+def absent(kind: str) -> str:
+    """The one sentence for what is absent and for what is invisible."""
+    return _NOUNS.get(kind, "Not found")
+

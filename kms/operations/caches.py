@@ -1,0 +1,149 @@
+"""What this process remembers between calls, each with the version it was read at. Memory only: losing it is harmless.
+
+Nothing here is trusted: the group commit compares every version before an answer leaves. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from accounts.principal import Principal
+from kms.objects import keystore
+from kms.objects.models import SecurityObject
+from kms.objects.snapshot import ObjectSnapshot, snapshot_of
+from kms.operations.command import ObjectRef
+from policies.facts import Known, known_of, read_versions
+from policies.versions import share_lock_subjects
+
+MAX_CALLERS, MAX_OBJECTS = 10_000, 10_000
+# Larger rows (opaques, certificates) are read each time: no hot operation works on them.
+MAX_CACHED_BLOB = 8192
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class NotCached(Exception):
+    """The answer needs the database, and the caller said not to ask it (it is on the event loop)."""
+
+
+class Lru(Generic[K, V]):
+    """A bounded map; the least recently used entry goes first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: K) -> V | None:
+        with self._lock:
+            found = self._entries.get(key)
+            if found is not None:
+                self._entries.move_to_end(key)
+            return found
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._capacity:
+                self._entries.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionedObject:
+    snapshot: ObjectSnapshot
+    version: int
+
+
+class Caches:
+    """Facts by principal, objects by id, ids by name."""
+
+    def __init__(self) -> None:
+        self._known: Lru[tuple[UUID, UUID | None, UUID | None], Known] = Lru(MAX_CALLERS)
+        self._objects: Lru[UUID, VersionedObject] = Lru(MAX_OBJECTS)
+        self._names: Lru[tuple[UUID, str], UUID] = Lru(MAX_OBJECTS)
+
+    def known(self, principal: Principal, *, load: bool) -> Known:
+        key = (principal.id, principal.account, principal.session)
+        found = self._known.get(key)
+        if found is None:
+            if not load:
+                raise NotCached
+            found = known_of(principal)
+            self._known.put(key, found)
+        return found
+
+    def object(self, account: UUID, ref: ObjectRef, *, load: bool) -> VersionedObject | None:
+        """The object of this account that the reference names, or None."""
+        object_id = ref.id if ref.id is not None else self._names.get((account, ref.name or ""))
+        found = None if object_id is None else self._objects.get(object_id)
+        if found is not None and _matches(found, account, ref):
+            return found
+        if not load:
+            raise NotCached
+        return self._load(account, ref)
+
+    def forget(self, principal: Principal, subjects: Iterable[UUID]) -> None:
+        """Drop whatever a stale call rested on."""
+        self._known.drop((principal.id, principal.account, principal.session))
+        for subject in subjects:
+            self._objects.drop(subject)
+
+    def clear(self) -> None:
+        self._known.clear()
+        self._objects.clear()
+        self._names.clear()
+
+    def locked_object(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
+        """The object as it is now, held unchanged until the current transaction ends; the cache is passed by."""
+        row_id = _row_id(account, ref)
+        return None if row_id is None else _read(account, ref, row_id, share_lock_subjects([row_id])[row_id])
+
+    def _load(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
+        row_id = _row_id(account, ref)
+        if row_id is None:
+            return None
+        found = _read(account, ref, row_id, read_versions([row_id])[row_id])
+        if found is not None and len(found.snapshot.blob) <= MAX_CACHED_BLOB:
+            self._objects.put(row_id, found)
+            self._names.put((account, found.snapshot.name), row_id)
+        return found
+
+
+def _row_id(account: UUID, ref: ObjectRef) -> UUID | None:
+    if ref.id is not None:
+        return ref.id
+    return SecurityObject.objects.filter(account_id=account, name=ref.name).values_list("id", flat=True).first()
+
+
+def _read(account: UUID, ref: ObjectRef, row_id: UUID, version: int) -> VersionedObject | None:
+    """``version`` was read before the row, so a change in between shows as an old version."""
+    row = SecurityObject.objects.filter(id=row_id, account_id=account).first()
+    if row is None or (ref.name is not None and row.name != ref.name):
+        return None
+    return VersionedObject(snapshot_of(row, keystore.deployment_id()), version)
+
+
+def _matches(found: VersionedObject, account: UUID, ref: ObjectRef) -> bool:
+    snapshot = found.snapshot
+    return snapshot.account == account and (ref.name is None or snapshot.name == ref.name)
+
+
+caches = Caches()

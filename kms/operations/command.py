@@ -1,0 +1,108 @@
+"""Commands and the operations that carry them out, as data. It knows no edge and no database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+from accounts.principal import Principal
+from kms.audit.entry import CallContext, Category, Detail
+from kms.crypto.operation import KeyOperation
+from policies.decision import Facts, Target
+from policies.grant import Grant
+from policies.permissions import Permission
+
+if TYPE_CHECKING:
+    from kms.operations.authority import Authority
+
+
+class Command:
+    """What a caller wants, complete and frozen. Subclasses are frozen dataclasses named verb + noun."""
+
+    __slots__ = ()
+
+
+class Plane(Enum):
+    """DATA decides on cached facts and validates them in the group commit; CONTROL does all in one transaction."""
+
+    DATA = "data"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A target found, the permission needed on it, and whatever the handler wants of it (a row, a snapshot)."""
+
+    permission: Permission
+    target: Target
+    payload: Any = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One execution: who, when, on which facts, and the grants made for it, in the order of the resolved targets."""
+
+    principal: Principal
+    context: CallContext
+    now: datetime
+    facts: Facts
+    authority: Authority
+    grants: list[Grant] = field(default_factory=list)
+    details: dict[str, Detail] = field(default_factory=dict)
+    touched: list[Target] = field(default_factory=list)
+
+    @property
+    def account(self) -> UUID:
+        """The selected account; resolving any account-bound target demanded it before."""
+        return self.authority.account(self.principal)
+
+
+C = TypeVar("C", bound=Command)
+
+_NO_DETAILS: Mapping[str, Detail] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[C]):
+    """How a command is carried out.
+
+    ``resolve`` finds every target and names the permission needed on each; nothing runs before all are granted.
+    ``handle`` gets the payloads in the same order. ``slow`` operations keep off the event loop. ``irreversible`` ones
+    are announced in an entry of their own first.
+    """
+
+    command: type[C]
+    action: str
+    category: Category
+    plane: Plane
+    resolve: Callable[[Call, C], Sequence[Resolved]]
+    handle: Callable[..., Any]
+    describe: Callable[[C], Mapping[str, Detail]] = lambda _command: _NO_DETAILS
+    slow: Callable[[C], bool] = lambda _command: False
+    irreversible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """How a caller names an object: exactly one field is set."""
+
+    id: UUID | None = None
+    name: str | None = None
+    transient: bytes | None = None
+
+    def __str__(self) -> str:
+        return str(self.id) if self.id else (self.name or "transient key")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectNeed:
+    """An object, the permission wanted on it and the key operation it must allow."""
+
+    ref: ObjectRef
+    permission: Permission
+    operation: KeyOperation | None = None

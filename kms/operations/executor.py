@@ -1,0 +1,288 @@
+"""The corridor: every call that touches a key, a role, a credential or the log passes here, whichever edge it came by.
+
+    resolve -> decide -> handle -> record        done | denied | pending | failed: one entry each. No record, no answer.
+
+Two planes carry it out. The data plane decides on cached facts and hands its entry, with the versions it rested on, to
+the group commit; a moved version sends the call back to decide on fresh facts (ARCHITECTURE §4). The control plane does
+everything in one transaction that share-locks the same versions. It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, OperationalError, transaction
+
+from accounts.clock import clock
+from accounts.errors import NotAuthenticated
+from accounts.principal import ANONYMOUS, Principal
+from kms.audit import log
+from kms.audit.entry import AuditEntry, CallContext, Category, Outcome
+from kms.audit.errors import RecordUnavailable
+from kms.audit.log import Verdict, group_commit
+from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.hsm.errors import (
+    BlobRejected,
+    DataRejected,
+    MechanismRefused,
+    ModuleSealed,
+    ModuleUnavailable,
+)
+from kms.operations.authority import Authority
+from kms.operations.caches import NotCached, caches
+from kms.operations.command import Call, Command, Operation, Plane
+from kms.operations.errors import (
+    AccessDenied,
+    ApprovalRequired,
+    CredentialStale,
+    NotFound,
+    OperationError,
+    TooBusy,
+)
+from kms.operations.registry import operation_of
+from policies import versions as fact_versions
+from policies.decision import Facts
+from policies.facts import Known, known_of
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (ParameterInvalid, "parameter-invalid"),
+    (AlgorithmUnsupported, "algorithm-unsupported"),
+    (DataRejected, "data-rejected"),
+    (MechanismRefused, "mechanism-refused"),
+    (BlobRejected, "integrity-failure"),
+    (ModuleSealed, "module-sealed"),
+    (ModuleUnavailable, "module-unavailable"),
+)
+
+
+@dataclass(slots=True)
+class _Ending:
+    """A call that has run: its result or its error, the entry to record and the versions it rested on."""
+
+    entry: AuditEntry
+    versions: Mapping[UUID, int]
+    result: Any = None
+    error: Exception | None = None
+
+    def answer(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def execute(principal: Principal, command: Command, *, context: CallContext | None = None) -> Any:
+    """Carry out a command for a principal and return its result, recorded. Raises what the ending was."""
+    operation = operation_of(command)
+    context = context or CallContext()
+    if operation.plane is Plane.CONTROL:
+        return _execute_control(principal, command, operation, context)
+    for _ in range(MAX_ATTEMPTS):
+        ending = _attempt(principal, command, operation, context, load=True)
+        if group_commit().submit(ending.entry, ending.versions) is Verdict.COMMITTED:
+            return ending.answer()
+        caches.forget(principal, ending.versions)
+    raise TooBusy
+
+
+async def execute_async(principal: Principal, command: Command, *, context: CallContext) -> Any:
+    """``execute`` for the event loop: on a cache hit nothing blocks it but the token's microseconds."""
+    operation = operation_of(command)
+    if operation.plane is Plane.CONTROL:
+        return await asyncio.to_thread(execute, principal, command, context=context)
+    for _ in range(MAX_ATTEMPTS):
+        ending = await _attempt_async(principal, command, operation, context)
+        if await group_commit().submit_async(ending.entry, ending.versions) is Verdict.COMMITTED:
+            return ending.answer()
+        caches.forget(principal, ending.versions)
+    raise TooBusy
+
+
+def record_rejection(error: NotAuthenticated, context: CallContext, route: str) -> None:
+    """A credential that was not recognised never becomes a call; it is recorded all the same."""
+    entry = AuditEntry(
+        action="session.authenticate",
+        category=Category.AUTHENTICATION,
+        outcome=Outcome.DENIED,
+        reason=error.reason,
+        actor_kind=ANONYMOUS.kind,
+        actor_id=ANONYMOUS.id,
+        method=ANONYMOUS.method,
+        client_ip=context.client_ip,
+        request_id=context.request_id,
+        details={"route": route},
+    )
+    group_commit().submit(entry, {})
+
+
+# -- the data plane ------------------------------------------------------------------------------------------------
+
+
+async def _attempt_async(
+    principal: Principal, command: Command, operation: Operation[Any], context: CallContext
+) -> _Ending:
+    if not operation.slow(command) and clock.fresh():
+        try:
+            return _attempt(principal, command, operation, context, load=False)
+        except NotCached:
+            pass
+    return await asyncio.to_thread(_attempt, principal, command, operation, context, load=True)
+
+
+def _attempt(
+    principal: Principal, command: Command, operation: Operation[Any], context: CallContext, *, load: bool
+) -> _Ending:
+    started = time.perf_counter_ns()
+    known = caches.known(principal, load=load)
+    _check_proof(principal, known)
+    authority = Authority(load=load)
+    call = _call(principal, context, known, authority)
+    result, error = None, None
+    try:
+        result = _run(call, command, operation)
+    except NotCached:
+        raise
+    except Exception as raised:
+        error = raised
+    entry = _entry(call, command, operation, error, started)
+    return _Ending(entry, {**known.versions, **authority.versions}, result, error)
+
+
+# -- the control plane ---------------------------------------------------------------------------------------------
+
+
+def _execute_control(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
+    """One transaction: versions locked, facts read, decided, done, recorded. A deadlock is tried again."""
+    if operation.irreversible:
+        _announce(principal, command, operation, context)
+    for attempt in range(MAX_ATTEMPTS):
+        try:
+            return _control_attempt(principal, command, operation, context)
+        except OperationalError as error:
+            if not fact_versions.is_lock_conflict(error):
+                raise RecordUnavailable("the database is not available") from error
+            if attempt == MAX_ATTEMPTS - 1:
+                raise TooBusy from error
+    raise TooBusy
+
+
+def _control_attempt(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
+    started = time.perf_counter_ns()
+    call = _call(principal, context, Known(Facts(), {}), Authority(load=True, locked=True))
+    try:
+        with transaction.atomic():
+            known = known_of(principal, fact_versions.share_lock(principal))
+            _check_proof(principal, known)
+            call.facts = known.seen_from(context.client_ip)
+            result = _run(call, command, operation)
+            log.append(_entry(call, command, operation, None, started))
+        return result
+    except CredentialStale:
+        raise
+    except OperationalError:
+        raise
+    except Exception as error:
+        _record_failure(_entry(call, command, operation, error, started))
+        raise
+
+
+def _record_failure(entry: AuditEntry) -> None:
+    """In a transaction of its own: the one that failed is rolled back."""
+    try:
+        log.append(entry)
+    except DatabaseError as error:
+        raise RecordUnavailable("the audit log could not be written") from error
+
+
+def _announce(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> None:
+    """What cannot be undone leaves a trace even when the server dies in the middle of it (ARCHITECTURE §7 rule 3)."""
+    log.append(
+        AuditEntry(
+            action=operation.action,
+            category=operation.category,
+            outcome=Outcome.ANNOUNCED,
+            reason="irreversible",
+            actor_kind=principal.kind,
+            actor_id=principal.id,
+            method=principal.method,
+            account=principal.account,
+            session=principal.session,
+            client_ip=context.client_ip,
+            request_id=context.request_id,
+            details=dict(operation.describe(command)),
+        )
+    )
+
+
+# -- both ----------------------------------------------------------------------------------------------------------
+
+
+def _check_proof(principal: Principal, known: Known) -> None:
+    """A credential that was checked against an older row is checked again before it counts."""
+    if principal.proof_version is not None and known.versions.get(principal.proof_subject) != principal.proof_version:
+        caches.forget(principal, ())
+        raise CredentialStale
+
+
+def _call(principal: Principal, context: CallContext, known: Known, authority: Authority) -> Call:
+    return Call(principal, context, clock.now(), known.seen_from(context.client_ip), authority)
+
+
+def _run(call: Call, command: Command, operation: Operation[Any]) -> Any:
+    """Every target is granted before the handler sees any of them."""
+    payloads = []
+    for resolved in operation.resolve(call, command):
+        call.authority.authorise(call, resolved)
+        payloads.append(resolved.payload)
+    return operation.handle(call, command, *payloads)
+
+
+def _entry(
+    call: Call, command: Command, operation: Operation[Any], error: Exception | None, started: int
+) -> AuditEntry:
+    outcome, reason = _outcome(call, error)
+    target = call.touched[0] if call.touched else None
+    principal = call.principal
+    return AuditEntry(
+        action=operation.action,
+        category=operation.category,
+        outcome=outcome,
+        reason=reason,
+        actor_kind=principal.kind,
+        actor_id=principal.id,
+        method=principal.method,
+        account=principal.account,
+        session=principal.session,
+        object_kind=target.kind if target else "",
+        object_id=target.id if target else None,
+        groups=target.groups if target else (),
+        client_ip=call.context.client_ip,
+        request_id=call.context.request_id,
+        duration_us=(time.perf_counter_ns() - started) // 1000,
+        details={**operation.describe(command), **call.details},
+    )
+
+
+def _outcome(call: Call, error: Exception | None) -> tuple[Outcome, str]:
+    if error is None:
+        return Outcome.DONE, call.grants[0].reason if call.grants else "granted"
+    if isinstance(error, AccessDenied | NotFound | NotAuthenticated):
+        return Outcome.DENIED, error.reason
+    if isinstance(error, ApprovalRequired):
+        return Outcome.PENDING, error.reason
+    if isinstance(error, OperationError):
+        return Outcome.FAILED, error.reason
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return Outcome.FAILED, reason
+    logger.error("unexpected %s in %s", type(error).__name__, call.touched, exc_info=error)
+    return Outcome.FAILED, "internal-error"

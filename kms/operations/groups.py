@@ -1,0 +1,158 @@
+"""Groups: create, list, get, update, delete. It must not know the wire or HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.utils import IntegrityError
+
+from accounts.models import App, AppGroup, Group, GroupMembership, GroupRole
+from accounts.principal import PrincipalKind
+from kms.audit.entry import Category, Detail
+from kms.objects.models import SecurityObject
+from kms.operations.authority import absent
+from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.errors import Conflict, NotFound
+from kms.operations.queries import Page, resolve_listing
+from policies.decision import Target
+from policies.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup(Command):
+    name: str
+    description: str = ""
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListGroups(Command):
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class GetGroup(Command):
+    group: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateGroup(Command):
+    """Change what is not None."""
+
+    group: UUID
+    name: str | None = None
+    description: str | None = None
+    custom_metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGroup(Command):
+    group: UUID
+
+
+def create_group(call: Call, command: CreateGroup, _payload: None) -> Group:
+    """A user who makes a group administers it; the account's administrators do anyway."""
+    row = Group(
+        account_id=call.account,
+        name=command.name,
+        description=command.description,
+        custom_metadata=dict(command.custom_metadata),
+        creator_kind=call.principal.kind,
+        creator_id=call.principal.id,
+    )
+    _save(row, created=True)
+    if call.principal.kind is PrincipalKind.USER:
+        GroupMembership.objects.create(user_id=call.principal.id, group=row, role=GroupRole.ADMINISTRATOR)
+    call.touched.insert(0, group_target(row))
+    return row
+
+
+def list_groups(call: Call, command: ListGroups, _payload: None) -> list[Group]:
+    rows = list(visible_groups(call).order_by("name")[command.page.offset : command.page.offset + command.page.limit])
+    call.details["returned"] = len(rows)
+    return rows
+
+
+def visible_groups(call: Call) -> QuerySet[Group]:
+    rows = Group.objects.filter(account_id=call.account)
+    seen = call.facts.groups_with(Permission.GROUP_GET)
+    return rows if seen is None else rows.filter(id__in=seen)
+
+
+def get_group(_call: Call, _command: GetGroup, row: Group) -> Group:
+    return row
+
+
+def update_group(_call: Call, command: UpdateGroup, row: Group) -> Group:
+    for name in ("name", "description", "custom_metadata"):
+        if getattr(command, name) is not None:
+            setattr(row, name, getattr(command, name))
+    _save(row)
+    return row
+
+
+def delete_group(_call: Call, _command: DeleteGroup, row: Group) -> None:
+    """Only an empty one: objects and apps would be left without anyone to answer for them."""
+    if SecurityObject.objects.filter(group=row).exists():
+        raise Conflict("group-not-empty", "The group has security objects; move or delete them first")
+    if AppGroup.objects.filter(group=row).exists() or App.objects.filter(default_group=row).exists():
+        raise Conflict("group-not-empty", "The group has apps; remove or delete them first")
+    row.delete()
+
+
+def group_target(row: Group) -> Target:
+    return Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
+
+
+def find_group(call: Call, group: UUID, *, lock: bool = False) -> Group:
+    rows = Group.objects.select_for_update() if lock else Group.objects.all()
+    row = rows.filter(id=group, account_id=call.account).first()
+    if row is None:
+        raise NotFound(absent("group"))
+    return row
+
+
+def _save(row: Group, *, created: bool = False) -> None:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=created)
+    except IntegrityError as error:
+        if "group_name_unique_in_account" in str(error):
+            raise Conflict("name-taken", "A group with this name exists already") from error
+        raise
+
+
+def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:
+    return (Resolved(Permission.GROUP_CREATE, Target("account", call.account, call.account)),)
+
+
+def _resolve(permission: Permission, *, lock: bool = False) -> Any:
+    def resolve(call: Call, command: Any) -> Sequence[Resolved]:
+        row = find_group(call, command.group, lock=lock)
+        return (Resolved(permission, group_target(row), row),)
+
+    return resolve
+
+
+def _describe(command: Any) -> Mapping[str, Detail]:
+    return {"name": command.name}
+
+
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(CreateGroup, "group.create", _resolve_account, create_group, describe=_describe),
+    _operation(ListGroups, "group.list", resolve_listing, list_groups),
+    _operation(GetGroup, "group.get", _resolve(Permission.GROUP_GET), get_group),
+    _operation(
+        UpdateGroup, "group.update", _resolve(Permission.GROUP_UPDATE, lock=True), update_group, describe=_describe
+    ),
+    _operation(DeleteGroup, "group.delete", _resolve(Permission.GROUP_DELETE, lock=True), delete_group, irreversible=True),
+)

@@ -1,0 +1,184 @@
+"""Reads: one object, lists of objects, the audit log. What a caller may not see is not counted either.
+
+It must not know the wire or HTTP; it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from kms.audit.entry import Category, Detail
+from kms.audit.models import AuditRecord
+from kms.objects.models import SecurityObject
+from kms.operations.authority import absent, object_target
+from kms.operations.command import Call, Command, ObjectRef, Operation, Plane, Resolved
+from kms.operations.errors import InvalidRequest, NotFound
+from kms.operations.lifecycle import ObjectView, view_of
+from policies.decision import Target
+from policies.permissions import Permission
+
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class GetObject(Command):
+    key: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``after`` continues a listing after that value of the sort key."""
+
+    limit: int = MAX_PAGE
+    offset: int = 0
+    sort: str = "id"
+    descending: bool = False
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjects(Command):
+    page: Page
+    name: str | None = None
+    group: UUID | None = None
+    creator: UUID | None = None
+    kind: str | None = None
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
+    with_counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAudit(Command):
+    """Newest first; ``before`` continues after an entry seen. Empty filters match everything."""
+
+    limit: int
+    offset: int = 0
+    before: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    categories: tuple[str, ...] = ()
+    actor_kinds: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    actor: UUID | None = None
+    object_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """``total`` counts what the caller may see, ``matched`` what the filters left of it (both None unless asked)."""
+
+    views: Sequence[ObjectView]
+    total: int | None = None
+    matched: int | None = None
+
+
+# -- objects -------------------------------------------------------------------------------------------------------
+
+
+def get_object(call: Call, _command: GetObject, row: SecurityObject) -> ObjectView:
+    return view_of(row, call.now)
+
+
+def list_objects(call: Call, command: ListObjects, _payload: None) -> ObjectList:
+    visible = visible_objects(call)
+    matching = _filtered(visible, command)
+    rows = list(_paged(matching, command.page))
+    call.details["returned"] = len(rows)
+    views = [view_of(row, call.now) for row in rows]
+    if not command.with_counts:
+        return ObjectList(views)
+    return ObjectList(views, visible.count(), matching.count())
+
+
+def visible_objects(call: Call) -> QuerySet[SecurityObject]:
+    """The same rule as ``decide``: object.get in the object's group (tests/policies compares the two)."""
+    rows = SecurityObject.objects.filter(account_id=call.account)
+    groups = call.facts.groups_with(Permission.OBJECT_GET)
+    return rows if groups is None else rows.filter(group_id__in=groups)
+
+
+def _filtered(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[SecurityObject]:
+    wanted = {
+        "name": command.name,
+        "group_id": command.group,
+        "creator_id": command.creator,
+        "kind": command.kind,
+        "custom_metadata__contains": dict(command.custom_metadata) or None,
+    }
+    return rows.filter(**{name: value for name, value in wanted.items() if value is not None})
+
+
+def _paged(rows: QuerySet[Any], page: Page) -> QuerySet[Any]:
+    order = f"-{page.sort}" if page.descending else page.sort
+    if page.after is not None:
+        rows = rows.filter(**{f"{page.sort}__{'lt' if page.descending else 'gt'}": page.after})
+    return rows.order_by(order)[page.offset : page.offset + page.limit]
+
+
+def _resolve_object(call: Call, command: GetObject) -> Sequence[Resolved]:
+    if command.key.transient is not None:
+        raise InvalidRequest("A transient key has no record to show")
+    wanted = {"id": command.key.id} if command.key.id is not None else {"name": command.key.name}
+    row = SecurityObject.objects.filter(account_id=call.account, **wanted).first()
+    if row is None:
+        raise NotFound(absent("object"))
+    return (Resolved(Permission.OBJECT_GET, object_target(row.id, row.account_id, row.group_id), row),)
+
+
+def resolve_listing(call: Call, _command: Command) -> Sequence[Resolved]:
+    """Anyone may list; what comes back is filtered by what they may see."""
+    return (Resolved(Permission.LIST_VISIBLE, Target("listing", account=call.account)),)
+
+
+# -- the record ----------------------------------------------------------------------------------------------------
+
+
+def read_audit(call: Call, command: ReadAudit, _payload: None) -> Sequence[AuditRecord]:
+    rows = _visible_audit(call)
+    if command.before is not None:
+        rows = rows.filter(sequence__lt=command.before)
+    wanted = {
+        "time__gte": command.since,
+        "time__lte": command.until,
+        "category__in": command.categories or None,
+        "actor_kind__in": command.actor_kinds or None,
+        "severity__in": command.severities or None,
+        "actor_id": command.actor,
+        "object_id": command.object_id,
+    }
+    rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
+    found = list(rows.order_by("-sequence")[command.offset : command.offset + command.limit])
+    call.details["returned"] = len(found)
+    return found
+
+
+def _visible_audit(call: Call) -> QuerySet[AuditRecord]:
+    """All of the account for its auditors, else what touched the groups where audit.read is held, and one's own."""
+    rows = AuditRecord.objects.filter(account_id=call.account)
+    if Permission.AUDIT_READ_ACCOUNT in call.facts.account:
+        return rows
+    groups = call.facts.groups_with(Permission.AUDIT_READ)
+    if groups is None:
+        return rows
+    return rows.filter(Q(groups__overlap=list(groups)) | Q(actor_id=call.principal.id))
+
+
+def _describe_ref(command: GetObject) -> Mapping[str, Detail]:
+    return {"subject": str(command.key)}
+
+
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.OTHER, Plane.CONTROL, resolve, handle, **parts)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(GetObject, "object.get", _resolve_object, get_object, describe=_describe_ref),
+    _operation(ListObjects, "object.list", resolve_listing, list_objects),
+    _operation(ReadAudit, "audit.read", resolve_listing, read_audit),
+)

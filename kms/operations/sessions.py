@@ -1,0 +1,160 @@
+"""Sessions: log in, refresh, prove oneself again, select an account, log out.
+
+It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from accounts import credentials, sessions
+from accounts.errors import NotAuthenticated
+from accounts.models import Membership, Session
+from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from kms.audit.entry import Category, Detail
+from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
+from policies.decision import Target
+from policies.facts import known_of
+from policies.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn(Command):
+    """Exchange a credential for a session. Carried out as the anonymous principal."""
+
+    credential: credentials.BasicCredential
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSession(Command):
+    """Extend the current session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthenticate(Command):
+    """Trade the current session for a new one with a new token. It proves nothing anew: the time of login stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateSession(Command):
+    """End the current session."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectAccount(Command):
+    account: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """``token`` is shown once. ``expires_in`` seconds."""
+
+    principal: PrincipalKind
+    entity: UUID
+    token: str
+    expires_in: int
+
+
+# -- handlers ------------------------------------------------------------------------------------------------------
+
+
+def log_in(call: Call, command: LogIn, _payload: None) -> LoggedIn:
+    principal, method = _proven(command.credential)
+    call.details.update(_who(principal))
+    return _issue(call, principal, method, call.now)
+
+
+def _proven(credential: credentials.BasicCredential) -> tuple[Principal, AuthenticationMethod]:
+    if credentials.looks_like_app(credential):
+        principal = credentials.app_of(credential)
+        _refuse_disabled_app(principal)
+        return principal, AuthenticationMethod.API_KEY
+    user = credentials.user_of(credential)
+    return Principal(PrincipalKind.USER, user.id, None, AuthenticationMethod.PASSWORD), AuthenticationMethod.PASSWORD
+
+
+def _refuse_disabled_app(principal: Principal) -> None:
+    """Its calls would be refused one by one; saying so at login is kinder."""
+    forbids = known_of(principal).facts.forbids
+    if forbids:
+        raise NotAuthenticated(forbids[0].code, forbids[0].message)
+
+
+def _who(principal: Principal) -> Mapping[str, Detail]:
+    account = None if principal.account is None else str(principal.account)
+    return {"account": account, "subject": str(principal.id), "role": principal.kind}
+
+
+def _issue(call: Call, principal: Principal, method: AuthenticationMethod, proven_at: datetime) -> LoggedIn:
+    session, token = sessions.issue(principal, method, call.now, proven_at)
+    call.details["session"] = str(session.id)
+    call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
+    return LoggedIn(principal.kind, principal.id, token, int(sessions.lifetime(principal.kind).total_seconds()))
+
+
+def refresh_session(call: Call, _command: RefreshSession, session: Session) -> None:
+    sessions.extend(session, call.now)
+
+
+def reauthenticate(call: Call, _command: Reauthenticate, session: Session) -> LoggedIn:
+    sessions.terminate(session, call.now)
+    return _issue(call, call.principal, AuthenticationMethod(session.method), session.authenticated_at)
+
+
+def terminate_session(call: Call, _command: TerminateSession, session: Session) -> None:
+    sessions.terminate(session, call.now)
+
+
+def select_account(call: Call, command: SelectAccount, session: Session) -> None:
+    membership = Membership.objects.filter(
+        user_id=call.principal.id, account_id=command.account, invitation_pending=False
+    ).first()
+    if membership is None:
+        raise NotFound("The account does not exist", "not-a-member")
+    if not membership.enabled:
+        raise AccessDenied("user-disabled", "The user is disabled in this account")
+    session.account_id = command.account
+    session.save(update_fields=["account"])
+    call.details["account"] = str(command.account)
+
+
+# -- resolution ----------------------------------------------------------------------------------------------------
+
+
+def _resolve_login(_call: Call, _command: LogIn) -> Sequence[Resolved]:
+    return (Resolved(Permission.SESSION_CREATE, Target("server")),)
+
+
+def _resolve_session(call: Call, command: Command) -> Sequence[Resolved]:
+    target = Target("session", call.principal.session, call.principal.account)
+    session = None
+    if call.principal.session is not None:
+        session = Session.objects.select_for_update(of=("self",)).filter(id=call.principal.session).first()
+    if session is None and call.principal.kind is not PrincipalKind.ANONYMOUS:
+        raise InvalidRequest("This needs a session; an API key on the call itself has none")
+    if isinstance(command, SelectAccount) and call.principal.kind is PrincipalKind.APP:
+        raise InvalidRequest("An app belongs to one account and selects none")
+    return (Resolved(Permission.SESSION_MANAGE, target, session),)
+
+
+def _describe_login(command: LogIn) -> Mapping[str, Detail]:
+    """The name that was tried: an app's id or an e-mail address, cut short in case a secret was pasted there."""
+    return {"email": command.credential.username[:64]}
+
+
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.AUTHENTICATION, Plane.CONTROL, resolve, handle, **parts)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(LogIn, "session.create", _resolve_login, log_in, describe=_describe_login),
+    _operation(RefreshSession, "session.refresh", _resolve_session, refresh_session),
+    _operation(Reauthenticate, "session.reauthenticate", _resolve_session, reauthenticate),
+    _operation(TerminateSession, "session.terminate", _resolve_session, terminate_session),
+    _operation(SelectAccount, "session.select-account", _resolve_session, select_account),
+)

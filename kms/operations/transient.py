@@ -1,0 +1,100 @@
+"""Transient keys: keys the server does not keep. The caller holds a sealed blob with the key and its attributes.
+
+The attributes are bound to the key's blob, so a changed one does not open; the token's seal makes it unforgeable.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import msgspec
+
+from kms.crypto.operation import KeyOperation
+from kms.hsm.errors import BlobRejected
+from kms.hsm.module import KeySpec
+from kms.objects import keystore
+from kms.objects.binding import canonical
+from kms.objects.snapshot import ObjectSnapshot
+from kms.objects.state import Cryptoperiod, KeyState
+from kms.objects.usage import Usable
+from kms.operations.errors import InvalidRequest
+
+LIFETIME = timedelta(hours=24)
+_DOMAIN = b"keystead transient v1"
+_LENGTH_BYTES = 4
+
+
+class _Attributes(msgspec.Struct, frozen=True, array_like=True):
+    """What travels beside the key. Group and account say who may use it; nobody can change them."""
+
+    id: UUID
+    account: UUID
+    group: UUID
+    kind: str
+    size: int
+    curve: str
+    operations: list[str]
+    protection: str
+    expires_at: datetime
+
+
+def make_transient(
+    spec: KeySpec, *, account: UUID, group: UUID, operations: frozenset[KeyOperation], protection: str, now: datetime
+) -> tuple[UUID, bytes, bytes | None]:
+    """Generate a key and return its id, the blob for the caller and the public key."""
+    attributes = _Attributes(
+        uuid4(), account, group, spec.kind, spec.size, spec.curve or "", sorted(operations), protection, now + LIFETIME
+    )
+    encoded = msgspec.json.encode(attributes)
+    stored = keystore.generate(spec, binding=_binding(encoded), protection=protection)
+    return attributes.id, len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + stored.blob, stored.public
+
+
+def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:
+    """The object inside a caller's blob; altered, foreign and expired ones are refused alike."""
+    length = int.from_bytes(blob[:_LENGTH_BYTES], "big")
+    encoded, key = blob[_LENGTH_BYTES : _LENGTH_BYTES + length], blob[_LENGTH_BYTES + length :]
+    try:
+        attributes = msgspec.json.decode(encoded, type=_Attributes)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        raise _invalid() from None
+    if attributes.account != account:
+        raise _invalid()
+    if attributes.expires_at <= now:
+        raise InvalidRequest("The transient key has expired", "transient-key-expired")
+    binding = _binding(encoded)
+    _authenticate(key, binding)
+    return ObjectSnapshot(
+        id=attributes.id,
+        account=account,
+        group=attributes.group,
+        name="",
+        kind=attributes.kind,
+        size=attributes.size,
+        curve=attributes.curve,
+        protection=attributes.protection,
+        usable=Usable(
+            frozenset(map(KeyOperation, attributes.operations)), KeyState.ACTIVE, Cryptoperiod(), enabled=True
+        ),
+        blob=key,
+        public_key=None,
+        binding=binding,
+        cache_key=attributes.id.bytes + bytes(8),
+    )
+
+
+def _authenticate(key: bytes, binding: bytes) -> None:
+    """Prove that the attributes are ours before anything is decided on them."""
+    try:
+        keystore.authenticate(key, binding=binding)
+    except BlobRejected:
+        raise _invalid() from None
+
+
+def _binding(encoded: bytes) -> bytes:
+    return canonical([_DOMAIN, keystore.deployment_id().bytes, encoded])
+
+
+def _invalid() -> InvalidRequest:
+    return InvalidRequest("The transient key is not valid", "transient-key-invalid")

@@ -1,0 +1,310 @@
+"""Users in an account: invite, accept, list, get, update, remove. The last administrator cannot be lost.
+
+It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from accounts.models import AccountRole, Group, GroupMembership, Membership, User
+from accounts.principal import PrincipalKind
+from kms.audit.entry import Category, Detail
+from kms.crypto.errors import ParameterInvalid
+from kms.operations.authority import absent
+from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
+from kms.operations.queries import Page
+from kms.secret import SecretBytes
+from policies.decision import Target
+from policies.permissions import Permission
+
+GroupRoles = Mapping[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InviteUser(Command):
+    """``initial_password`` sets up a user who is new to this server; an existing user keeps their own."""
+
+    email: str
+    role: str
+    groups: GroupRoles = field(default_factory=dict)
+    first_name: str = ""
+    last_name: str = ""
+    description: str = ""
+    initial_password: SecretBytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInvitations(Command):
+    accepted: frozenset[UUID] = frozenset()
+    rejected: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ListUsers(Command):
+    page: Page
+    group: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetUser(Command):
+    user: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateUser(Command):
+    """Change what is not None. Names are a person's own; role, state and groups are the administrators'."""
+
+    user: UUID
+    role: str | None = None
+    enabled: bool | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    description: str | None = None
+    set_groups: GroupRoles = field(default_factory=dict)
+    remove_groups: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUser(Command):
+    """Take a user out of the account; the person remains a user of the server."""
+
+    user: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ListOwnAccounts(Command):
+    """The accounts that the caller belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    user: User
+    membership: Membership | None
+    groups: GroupRoles
+
+
+# -- handlers ------------------------------------------------------------------------------------------------------
+
+
+def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
+    email = command.email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise ParameterInvalid("user_email is not an e-mail address") from None
+    user = User.objects.select_for_update().filter(email=email).first() or _new_user(command, email)
+    if Membership.objects.filter(user=user, account_id=call.account).exists():
+        raise Conflict("already-a-member", "The user is a member of this account already")
+    membership = Membership.objects.create(
+        user=user, account_id=call.account, role=command.role, invitation_pending=True
+    )
+    for group, role in command.groups.items():
+        GroupMembership.objects.create(user=user, group_id=group, role=role)
+    call.touched.insert(0, user_target(user.id, call.account))
+    return UserView(user, membership, dict(command.groups))
+
+
+def _new_user(command: InviteUser, email: str) -> User:
+    user = User(
+        email=email, first_name=command.first_name, last_name=command.last_name, description=command.description
+    )
+    if command.initial_password is None:
+        user.set_unusable_password()
+    else:
+        user.set_password(checked_password(command.initial_password, user))
+    user.save()
+    return user
+
+
+def checked_password(password: SecretBytes, user: User) -> str:
+    """The text of a password that the policy accepts."""
+    text = password.reveal().decode()
+    try:
+        validate_password(text, user)
+    except ValidationError as error:
+        raise ParameterInvalid(" ".join(error.messages)) from None
+    return text
+
+
+def process_invitations(call: Call, command: ProcessInvitations, _payload: None) -> None:
+    pending = Membership.objects.select_for_update().filter(user_id=call.principal.id, invitation_pending=True)
+    wanted = command.accepted | command.rejected
+    known = set(pending.filter(account_id__in=wanted).values_list("account_id", flat=True))
+    if known != wanted or command.accepted & command.rejected:
+        raise NotFound("There is no such pending invitation")
+    pending.filter(account_id__in=command.accepted).update(invitation_pending=False)
+    for membership in pending.filter(account_id__in=command.rejected):
+        GroupMembership.objects.filter(user_id=call.principal.id, group__account_id=membership.account_id).delete()
+        membership.delete()
+
+
+def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]:
+    members = Membership.objects.filter(account_id=call.account).select_related("user")
+    if command.group is not None:
+        members = members.filter(user__group_memberships__group_id=command.group)
+    page = command.page
+    rows = list(members.order_by("user__email")[page.offset : page.offset + page.limit])
+    roles = GroupMembership.objects.filter(user__in=[m.user_id for m in rows], group__account_id=call.account)
+    by_user: dict[UUID, dict[UUID, str]] = {}
+    for user, group, role in roles.values_list("user_id", "group_id", "role"):
+        by_user.setdefault(user, {})[group] = role
+    call.details["returned"] = len(rows)
+    return [UserView(m.user, m, by_user.get(m.user_id, {})) for m in rows]
+
+
+def get_user(call: Call, _command: GetUser, payload: tuple[User, Membership | None]) -> UserView:
+    user, membership = payload
+    return UserView(user, membership, _group_roles(user, call))
+
+
+def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership], *_groups: Any) -> UserView:
+    user, membership = payload
+    call.details.update(role=command.role, enabled=command.enabled)
+    for name in ("first_name", "last_name", "description"):
+        if getattr(command, name) is not None:
+            setattr(user, name, getattr(command, name))
+    user.save(update_fields=["first_name", "last_name", "description"])
+    demoted = command.role not in (None, AccountRole.ADMINISTRATOR) or command.enabled is False
+    if demoted:
+        _keep_an_administrator(membership)
+    if command.role is not None:
+        membership.role = command.role
+    if command.enabled is not None:
+        membership.enabled = command.enabled
+    membership.save(update_fields=["role", "enabled"])
+    for group, role in command.set_groups.items():
+        GroupMembership.objects.update_or_create(user=user, group_id=group, defaults={"role": role})
+    GroupMembership.objects.filter(user=user, group_id__in=command.remove_groups).delete()
+    return UserView(user, membership, _group_roles(user, call))
+
+
+def remove_user(call: Call, _command: RemoveUser, payload: tuple[User, Membership]) -> None:
+    user, membership = payload
+    _keep_an_administrator(membership)
+    GroupMembership.objects.filter(user=user, group__account_id=call.account).delete()
+    membership.delete()
+
+
+def list_own_accounts(call: Call, _command: ListOwnAccounts, _payload: None) -> list[Membership]:
+    if call.principal.kind is not PrincipalKind.USER:
+        raise AccessDenied("users-only", "Only users belong to several accounts")
+    return list(Membership.objects.filter(user_id=call.principal.id).order_by("account_id"))
+
+
+# -- helpers -------------------------------------------------------------------------------------------------------
+
+
+def _keep_an_administrator(leaving: Membership) -> None:
+    """Lock all administrators of the account, then look: two who remove each other at once must not both succeed."""
+    administrators = Membership.objects.select_for_update().filter(
+        account_id=leaving.account_id, role=AccountRole.ADMINISTRATOR, enabled=True, invitation_pending=False
+    )
+    remaining = [m for m in administrators if m.pk != leaving.pk]
+    if leaving.role == AccountRole.ADMINISTRATOR and not remaining:
+        raise Conflict("last-administrator", "The account's last administrator cannot be removed or disabled")
+
+
+def _group_roles(user: User, call: Call) -> dict[UUID, str]:
+    account = call.principal.account
+    roles = GroupMembership.objects.filter(user=user, group__account_id=account)
+    return dict(roles.values_list("group_id", "role"))
+
+
+def user_target(user: UUID, account: UUID) -> Target:
+    return Target("user", user, account, (), Permission.USER_GET)
+
+
+# -- resolution ----------------------------------------------------------------------------------------------------
+
+
+def _resolve_listing_users(call: Call, _command: ListUsers) -> Sequence[Resolved]:
+    return (Resolved(Permission.USER_GET, Target("account", call.account, call.account)),)
+
+
+def _groups_to_join(call: Call, groups: Sequence[UUID]) -> list[Resolved]:
+    rows = list(Group.objects.filter(account_id=call.account, id__in=groups))
+    if len(rows) != len(set(groups)):
+        raise NotFound(absent("group"))
+    return [
+        Resolved(Permission.GROUP_USERS, Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET), row)
+        for row in rows
+    ]
+
+
+def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
+    account = Target("account", call.account, call.account)
+    return (Resolved(Permission.USER_INVITE, account), *_groups_to_join(call, list(command.groups)))
+
+
+def _resolve_own(permission: Permission) -> Any:
+    def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
+        return (Resolved(permission, Target("user", call.principal.id, call.principal.account)),)
+
+    return resolve
+
+
+def _member(call: Call, user: UUID, *, lock: bool = False) -> tuple[User, Membership]:
+    rows = Membership.objects.select_for_update(of=("self",)) if lock else Membership.objects.all()
+    membership = rows.filter(user_id=user, account_id=call.account).select_related("user").first()
+    if membership is None:
+        raise NotFound(absent("user"))
+    return membership.user, membership
+
+
+def _resolve_user(permission: Permission, *, lock: bool = False) -> Any:
+    def resolve(call: Call, command: Any) -> Sequence[Resolved]:
+        if permission is Permission.USER_GET and command.user == call.principal.id:
+            user = User.objects.get(id=call.principal.id)
+            membership = Membership.objects.filter(user=user, account_id=call.principal.account).first()
+            own = Target("user", user.id, call.principal.account)
+            return (Resolved(Permission.OWN_PROFILE, own, (user, membership)),)
+        found = _member(call, command.user, lock=lock)
+        return (Resolved(permission, user_target(command.user, call.account), found),)
+
+    return resolve
+
+
+def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
+    """Anyone renames themselves; anything more asks for the administrators' rights."""
+    found = _member(call, command.user, lock=True)
+    groups = [*command.set_groups, *command.remove_groups]
+    administrative = command.role is not None or command.enabled is not None
+    if command.user == call.principal.id and not administrative and not groups:
+        return (Resolved(Permission.OWN_PROFILE, Target("user", command.user, call.account), found),)
+    named = any(getattr(command, name) is not None for name in ("first_name", "last_name", "description"))
+    if named and command.user != call.principal.id:
+        raise InvalidRequest("A person's names and description are their own to change")
+    resolved = [Resolved(Permission.USER_UPDATE, user_target(command.user, call.account), found)]
+    return (*resolved, *_groups_to_join(call, groups))
+
+
+def _describe_invitation(command: InviteUser) -> Mapping[str, Detail]:
+    return {"email": command.email, "role": command.role}
+
+
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
+
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(InviteUser, "user.invite", _resolve_invitation, invite_user, describe=_describe_invitation),
+    _operation(
+        ProcessInvitations, "user.process-invitations", _resolve_own(Permission.OWN_INVITATIONS), process_invitations
+    ),
+    _operation(ListUsers, "user.list", _resolve_listing_users, list_users),
+    _operation(GetUser, "user.get", _resolve_user(Permission.USER_GET), get_user),
+    _operation(UpdateUser, "user.update", _resolve_update, update_user),
+    _operation(
+        RemoveUser, "user.remove", _resolve_user(Permission.USER_DELETE, lock=True), remove_user, irreversible=True
+    ),
+    _operation(ListOwnAccounts, "user.list-accounts", _resolve_own(Permission.OWN_ACCOUNTS), list_own_accounts),
+)

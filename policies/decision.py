@@ -1,0 +1,157 @@
+"""The one decision: may this principal do this to that, now. Pure: no Django, no clock, no I/O.
+
+Empty facts deny. Any forbid denies. The order of facts and grants does not matter. It must not know what is behind a
+target; whoever asks hands over everything that could forbid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+from accounts.principal import Principal, PrincipalKind
+from policies.permissions import CATALOGUE, Permission, Scope
+
+_NO_GROUPS: Mapping[UUID, frozenset[Permission]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Forbid:
+    """Something that forbids whatever was granted. ``code`` goes to the record, ``message`` to the caller."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a principal: the permissions it holds and what forbids it anything at all."""
+
+    account: frozenset[Permission] = frozenset()
+    all_groups: frozenset[Permission] = frozenset()
+    groups: Mapping[UUID, frozenset[Permission]] = field(default_factory=lambda: _NO_GROUPS)
+    forbids: tuple[Forbid, ...] = ()
+
+    def holds(self, permission: Permission, group: UUID) -> bool:
+        return permission in self.all_groups or permission in self.groups.get(group, frozenset())
+
+    def groups_with(self, permission: Permission) -> frozenset[UUID] | None:
+        """The groups where the permission is held; None means every group of the account."""
+        if permission in self.all_groups:
+            return None
+        return frozenset(group for group, held in self.groups.items() if permission in held)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is acted on. ``see`` is the permission that makes it visible; ``forbids`` are its own state and policy."""
+
+    kind: str
+    id: UUID | None = None
+    account: UUID | None = None
+    groups: tuple[UUID, ...] = ()
+    see: Permission | None = None
+    forbids: tuple[Forbid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """``fresh_within`` seconds: how recent the proof of the credential must be; None means any."""
+
+    principal: Principal
+    permission: Permission
+    target: Target
+    now: datetime
+    fresh_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """``visible`` is False when the caller may not even know that the target exists."""
+
+    reason: str
+    message: str
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    """The right is there, a quorum is not. No policy makes this outcome yet; it denies until one does."""
+
+    reason: str
+    policies: tuple[UUID, ...]
+
+
+Decision = Allow | Deny | NeedsApproval
+
+_ENDED = Forbid("session-expired", "The session has expired")
+
+
+def decide(request: AccessRequest, facts: Facts) -> Decision:
+    """Forbids first, then grants, then freshness. Every outcome carries a reason code."""
+    spec = CATALOGUE.get(request.permission)
+    if spec is None:
+        return Deny("unknown-permission", "This operation is not permitted")
+    if spec.scope is Scope.PUBLIC:
+        return Allow("public")
+    principal, target = request.principal, request.target
+    forbid = _first_forbid_of_principal(request, facts)
+    if forbid is not None:
+        return Deny(forbid.code, forbid.message)
+    if spec.scope is Scope.SELF:
+        return Allow("self")
+    if principal.account is None:
+        return Deny("no-account-selected", "No account is selected; select one first")
+    if target.account != principal.account or not _visible(target, facts):
+        return Deny("not-visible", "Not found", visible=False)
+    granted = _granted(request.permission, spec.scope, spec.everywhere, target, facts)
+    if not granted:
+        return Deny("not-granted", f"No permission to {spec.sentence}")
+    if target.forbids:
+        return Deny(target.forbids[0].code, target.forbids[0].message)
+    if _stale(request):
+        return Deny("reauthenticate", "Authenticate again to do this")
+    return Allow("granted")
+
+
+def _first_forbid_of_principal(request: AccessRequest, facts: Facts) -> Forbid | None:
+    if request.principal.kind is PrincipalKind.ANONYMOUS:
+        return Forbid("anonymous", "Authentication is required")
+    expires_at = request.principal.expires_at
+    if expires_at is not None and expires_at <= request.now:
+        return _ENDED
+    return min(facts.forbids, key=lambda forbid: forbid.code, default=None)
+
+
+def _visible(target: Target, facts: Facts) -> bool:
+    if target.see is None:
+        return True
+    if target.see in facts.account:
+        return True
+    return any(facts.holds(target.see, group) for group in target.groups) or target.see in facts.all_groups
+
+
+def _granted(permission: Permission, scope: Scope, everywhere: bool, target: Target, facts: Facts) -> bool:
+    if scope is Scope.ACCOUNT:
+        return permission in facts.account
+    if permission in facts.all_groups:
+        return True
+    held = [facts.holds(permission, group) for group in target.groups]
+    if not held:
+        return False
+    return all(held) if everywhere else any(held)
+
+
+def _stale(request: AccessRequest) -> bool:
+    if request.fresh_within is None:
+        return False
+    proven = request.principal.authenticated_at
+    return proven is None or (request.now - proven).total_seconds() > request.fresh_within

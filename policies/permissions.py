@@ -1,0 +1,273 @@
+"""The catalogue of permissions and system roles, as data. It knows no Django, rows, wire names or HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from types import MappingProxyType
+
+from accounts.principal import PrincipalKind
+
+
+class Scope(Enum):
+    """Where a permission is held."""
+
+    PUBLIC = "public"  # anyone, also without a credential
+    SELF = "self"  # any authenticated principal, over itself
+    ACCOUNT = "account"  # given by a role in the account
+    GROUP = "group"  # given in one group, or in all groups by an account role
+
+
+class Permission(StrEnum):
+    SESSION_CREATE = "session.create"
+    SESSION_MANAGE = "session.manage"
+    DIGEST = "data.digest"
+    OWN_ACCOUNTS = "self.accounts"
+    OWN_INVITATIONS = "self.invitations"
+    OWN_PROFILE = "self.profile"
+    LIST_VISIBLE = "self.list"
+
+    ACCOUNT_CREATE = "account.create"
+    ACCOUNT_GET = "account.get"
+    ACCOUNT_UPDATE = "account.update"
+    ACCOUNT_DELETE = "account.delete"
+    USER_GET = "user.get"
+    USER_INVITE = "user.invite"
+    USER_UPDATE = "user.update"
+    USER_DELETE = "user.delete"
+    GROUP_CREATE = "group.create"
+    AUDIT_READ_ACCOUNT = "audit.read-account"
+    PLUGIN_GET = "plugin.get"
+
+    GROUP_GET = "group.get"
+    GROUP_UPDATE = "group.update"
+    GROUP_DELETE = "group.delete"
+    GROUP_USERS = "group.users"
+    AUDIT_READ = "audit.read"
+    APP_GET = "app.get"
+    APP_CREATE = "app.create"
+    APP_UPDATE = "app.update"
+    APP_DELETE = "app.delete"
+    APP_SECRET_READ = "app.read-secret"  # noqa: S105 - a permission's name
+    APP_SECRET_RESET = "app.reset-secret"  # noqa: S105 - a permission's name
+    OBJECT_GET = "object.get"
+    OBJECT_CREATE = "object.create"
+    OBJECT_UPDATE = "object.update"
+    OBJECT_UPDATE_OPERATIONS = "object.update-operations"
+    OBJECT_UPDATE_STATE = "object.update-enabled-state"
+    OBJECT_MOVE = "object.move"
+    OBJECT_ACTIVATE = "object.activate"
+    OBJECT_DELETE = "object.delete"
+    OBJECT_EXPORT = "object.export"
+    OBJECT_ENCRYPT = "object.encrypt"
+    OBJECT_DECRYPT = "object.decrypt"
+    OBJECT_SIGN = "object.sign"
+    OBJECT_VERIFY = "object.verify"
+    OBJECT_MAC_GENERATE = "object.mac-generate"
+    OBJECT_MAC_VERIFY = "object.mac-verify"
+    OBJECT_WRAP = "object.wrap"
+    OBJECT_UNWRAP = "object.unwrap"
+    OBJECT_MANAGE = "object.manage"
+    OBJECT_DERIVE = "object.derive"
+    OBJECT_AGREE = "object.agree"
+    OBJECT_TRANSFORM = "object.transform"
+    OBJECT_MASK_DECRYPT = "object.mask-decrypt"
+    OBJECT_COPY = "object.copy"
+    OBJECT_ROTATE = "object.rotate"
+    OBJECT_REVOKE = "object.revoke"
+    OBJECT_REVERT = "object.revert"
+    OBJECT_UPDATE_POLICIES = "object.update-policies"
+    OBJECT_DELETE_MATERIAL = "object.delete-material"
+    OBJECT_DESTROY = "object.destroy"
+    OBJECT_RESTORE = "object.restore"
+    OBJECT_CALCULATE_DIGEST = "object.calculate-digest"
+    OBJECT_ENCAPSULATE = "object.encapsulate"
+    OBJECT_DECAPSULATE = "object.decapsulate"
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionSpec:
+    """``everywhere`` demands the permission in every group of the target, not just one (an app is in several)."""
+
+    scope: Scope
+    sentence: str
+    everywhere: bool = False
+
+
+_P, _S, _A, _G = Scope.PUBLIC, Scope.SELF, Scope.ACCOUNT, Scope.GROUP
+
+CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
+    {
+        Permission.SESSION_CREATE: PermissionSpec(_P, "log in"),
+        Permission.SESSION_MANAGE: PermissionSpec(_S, "refresh, re-authenticate, end one's session, select an account"),
+        Permission.DIGEST: PermissionSpec(_S, "hash data without a key"),
+        Permission.OWN_ACCOUNTS: PermissionSpec(_S, "list the accounts one belongs to"),
+        Permission.OWN_INVITATIONS: PermissionSpec(_S, "accept or reject invitations to accounts"),
+        Permission.OWN_PROFILE: PermissionSpec(_S, "see one's own user or app"),
+        Permission.LIST_VISIBLE: PermissionSpec(_S, "list what one may see"),
+        Permission.ACCOUNT_CREATE: PermissionSpec(_A, "create another account"),
+        Permission.ACCOUNT_GET: PermissionSpec(_A, "see the account"),
+        Permission.ACCOUNT_UPDATE: PermissionSpec(_A, "change the account's profile"),
+        Permission.ACCOUNT_DELETE: PermissionSpec(_A, "delete an empty account"),
+        Permission.USER_GET: PermissionSpec(_A, "see the account's users"),
+        Permission.USER_INVITE: PermissionSpec(_A, "invite users to the account"),
+        Permission.USER_UPDATE: PermissionSpec(_A, "change roles of users, enable and disable them"),
+        Permission.USER_DELETE: PermissionSpec(_A, "remove users from the account"),
+        Permission.GROUP_CREATE: PermissionSpec(_A, "create groups"),
+        Permission.AUDIT_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's audit log"),
+        Permission.PLUGIN_GET: PermissionSpec(_A, "list plugins"),
+        Permission.GROUP_GET: PermissionSpec(_G, "see a group"),
+        Permission.GROUP_UPDATE: PermissionSpec(_G, "change a group's profile"),
+        Permission.GROUP_DELETE: PermissionSpec(_G, "delete an empty group"),
+        Permission.GROUP_USERS: PermissionSpec(_G, "add and remove a group's users"),
+        Permission.AUDIT_READ: PermissionSpec(_G, "read the audit log of a group"),
+        Permission.APP_GET: PermissionSpec(_G, "see apps"),
+        Permission.APP_CREATE: PermissionSpec(_G, "create apps", everywhere=True),
+        Permission.APP_UPDATE: PermissionSpec(_G, "change apps", everywhere=True),
+        Permission.APP_DELETE: PermissionSpec(_G, "delete apps", everywhere=True),
+        Permission.APP_SECRET_READ: PermissionSpec(_G, "read an app's API key", everywhere=True),
+        Permission.APP_SECRET_RESET: PermissionSpec(_G, "replace an app's API key", everywhere=True),
+        Permission.OBJECT_GET: PermissionSpec(_G, "see an object's attributes and public key"),
+        Permission.OBJECT_CREATE: PermissionSpec(_G, "generate or import objects"),
+        Permission.OBJECT_UPDATE: PermissionSpec(_G, "change an object's name, description and metadata"),
+        Permission.OBJECT_UPDATE_OPERATIONS: PermissionSpec(_G, "narrow what an object may be used for"),
+        Permission.OBJECT_UPDATE_STATE: PermissionSpec(_G, "enable and disable an object"),
+        Permission.OBJECT_MOVE: PermissionSpec(_G, "move an object to another group", everywhere=True),
+        Permission.OBJECT_ACTIVATE: PermissionSpec(_G, "activate an object and set its cryptoperiod"),
+        Permission.OBJECT_DELETE: PermissionSpec(_G, "delete an object"),
+        Permission.OBJECT_EXPORT: PermissionSpec(_G, "take an exportable object's material out, in clear or wrapped"),
+        Permission.OBJECT_ENCRYPT: PermissionSpec(_G, "encrypt under an object"),
+        Permission.OBJECT_DECRYPT: PermissionSpec(_G, "decrypt under an object"),
+        Permission.OBJECT_SIGN: PermissionSpec(_G, "sign with an object"),
+        Permission.OBJECT_VERIFY: PermissionSpec(_G, "verify signatures with an object"),
+        Permission.OBJECT_MAC_GENERATE: PermissionSpec(_G, "make message authentication codes"),
+        Permission.OBJECT_MAC_VERIFY: PermissionSpec(_G, "verify message authentication codes"),
+        Permission.OBJECT_WRAP: PermissionSpec(_G, "wrap exportable objects under an object"),
+        Permission.OBJECT_UNWRAP: PermissionSpec(_G, "unwrap objects under an object"),
+        Permission.OBJECT_MANAGE: PermissionSpec(_G, "create, change, activate and delete objects"),
+        Permission.OBJECT_DERIVE: PermissionSpec(_G, "derive objects from an object"),
+        Permission.OBJECT_AGREE: PermissionSpec(_G, "agree on keys with an object"),
+        Permission.OBJECT_TRANSFORM: PermissionSpec(_G, "transform an object"),
+        Permission.OBJECT_MASK_DECRYPT: PermissionSpec(_G, "decrypt tokenised data with its masked part hidden"),
+        Permission.OBJECT_COPY: PermissionSpec(_G, "copy an object"),
+        Permission.OBJECT_ROTATE: PermissionSpec(_G, "rotate an object"),
+        Permission.OBJECT_REVOKE: PermissionSpec(_G, "revoke an object"),
+        Permission.OBJECT_REVERT: PermissionSpec(_G, "revert a change of an object"),
+        Permission.OBJECT_UPDATE_POLICIES: PermissionSpec(_G, "change an object's own policies"),
+        Permission.OBJECT_DELETE_MATERIAL: PermissionSpec(_G, "delete an object's material and keep its attributes"),
+        Permission.OBJECT_DESTROY: PermissionSpec(_G, "destroy an object"),
+        Permission.OBJECT_RESTORE: PermissionSpec(_G, "restore an object kept outside"),
+        Permission.OBJECT_CALCULATE_DIGEST: PermissionSpec(_G, "hash an object's material"),
+        Permission.OBJECT_ENCAPSULATE: PermissionSpec(_G, "encapsulate keys to an object"),
+        Permission.OBJECT_DECAPSULATE: PermissionSpec(_G, "decapsulate keys with an object"),
+    }
+)
+
+
+# Holding the key of this map is holding everything beside it.
+IMPLIES: Mapping[Permission, frozenset[Permission]] = MappingProxyType(
+    {
+        Permission.OBJECT_MANAGE: frozenset(
+            {
+                Permission.OBJECT_CREATE,
+                Permission.OBJECT_UPDATE,
+                Permission.OBJECT_UPDATE_OPERATIONS,
+                Permission.OBJECT_UPDATE_STATE,
+                Permission.OBJECT_MOVE,
+                Permission.OBJECT_ACTIVATE,
+                Permission.OBJECT_DELETE,
+                Permission.OBJECT_COPY,
+                Permission.OBJECT_ROTATE,
+                Permission.OBJECT_REVOKE,
+                Permission.OBJECT_REVERT,
+                Permission.OBJECT_UPDATE_POLICIES,
+                Permission.OBJECT_DELETE_MATERIAL,
+                Permission.OBJECT_DESTROY,
+                Permission.OBJECT_RESTORE,
+            }
+        ),
+    }
+)
+
+
+def with_implied(permissions: frozenset[Permission]) -> frozenset[Permission]:
+    return permissions.union(*(IMPLIES[p] for p in permissions if p in IMPLIES))
+
+
+def in_scope(scope: Scope) -> frozenset[Permission]:
+    return frozenset(p for p, spec in CATALOGUE.items() if spec.scope is scope)
+
+
+# -- system roles --------------------------------------------------------------------------------------------------
+
+# Operations on data under a key are for programs: the vendor's group permissions have no flag for them either.
+_DATA_OPERATIONS = frozenset(
+    {
+        Permission.OBJECT_ENCRYPT,
+        Permission.OBJECT_DECRYPT,
+        Permission.OBJECT_SIGN,
+        Permission.OBJECT_VERIFY,
+        Permission.OBJECT_MAC_GENERATE,
+        Permission.OBJECT_MAC_VERIFY,
+        Permission.OBJECT_AGREE,
+        Permission.OBJECT_MASK_DECRYPT,
+    }
+)
+GROUP_ADMINISTRATOR = in_scope(Scope.GROUP) - _DATA_OPERATIONS
+GROUP_AUDITOR = frozenset(
+    {Permission.GROUP_GET, Permission.APP_GET, Permission.OBJECT_GET, Permission.AUDIT_READ}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRoleSpec:
+    """What a role gives on the account, and in every group of it."""
+
+    account: frozenset[Permission]
+    all_groups: frozenset[Permission] = frozenset()
+
+
+ACCOUNT_ROLES: Mapping[str, AccountRoleSpec] = MappingProxyType(
+    {
+        "administrator": AccountRoleSpec(in_scope(Scope.ACCOUNT), GROUP_ADMINISTRATOR),
+        "auditor": AccountRoleSpec(
+            frozenset(
+                {
+                    Permission.ACCOUNT_GET,
+                    Permission.USER_GET,
+                    Permission.AUDIT_READ_ACCOUNT,
+                    Permission.PLUGIN_GET,
+                }
+            ),
+            GROUP_AUDITOR,
+        ),
+        "member": AccountRoleSpec(
+            frozenset(
+                {Permission.ACCOUNT_GET, Permission.USER_GET, Permission.GROUP_CREATE, Permission.PLUGIN_GET}
+            )
+        ),
+    }
+)
+GROUP_ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
+    {"administrator": GROUP_ADMINISTRATOR, "auditor": GROUP_AUDITOR}
+)
+
+# An app sees its own groups and their objects; everything else it is given per group, by name.
+APP_MEMBER = frozenset({Permission.GROUP_GET, Permission.OBJECT_GET})
+APP_GRANTABLE = frozenset(
+    {
+        *_DATA_OPERATIONS,
+        Permission.AUDIT_READ,
+        *(p for p in GROUP_ADMINISTRATOR if p.startswith("object.")),
+    }
+)
+APP_ADMINISTRATOR = frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Permission.PLUGIN_GET})
+
+
+def grantable_to(kind: PrincipalKind) -> frozenset[Permission]:
+    """Every permission that some role or membership can give to this kind of principal."""
+    if kind is PrincipalKind.APP:
+        return APP_GRANTABLE | APP_MEMBER | APP_ADMINISTRATOR
+    roles = [spec.account | spec.all_groups for spec in ACCOUNT_ROLES.values()]
+    return frozenset().union(*roles, *GROUP_ROLES.values())

@@ -1,0 +1,39 @@
+"""Fact versions inside a transaction: hold them, and tell lock conflicts from other failures. It decides nothing."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import OperationalError, connection
+
+from accounts.models import FactVersion
+from accounts.principal import Principal
+from policies.facts import Versions, subjects_of
+
+# SQLSTATE 40P01 deadlock_detected, 40001 serialization_failure, 55P03 lock_not_available.
+_LOCK_CONFLICTS = frozenset({"40P01", "40001", "55P03"})
+_SHARE = (
+    f"SELECT subject, version FROM {FactVersion._meta.db_table} "  # noqa: S608 - the table's name is ours
+    "WHERE subject = ANY(%s) ORDER BY subject FOR SHARE"
+)
+
+
+def share_lock(principal: Principal) -> Versions:
+    """Hold off changes of what the principal may do until this transaction ends."""
+    return share_lock_subjects(subjects_of(principal))
+
+
+def share_lock_subjects(wanted: list[UUID]) -> Versions:
+    """Hold off changes of these subjects; one that is gone reads as 0, which no row ever has.
+
+    The lock order of the house: fact versions by subject, then rows, one noun at a time: account, user, group, app,
+    session, object.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SHARE, [sorted(wanted)])
+        found = dict(cursor.fetchall())
+    return {subject: found.get(subject, 0) for subject in wanted}
+
+
+def is_lock_conflict(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) in _LOCK_CONFLICTS

@@ -1,0 +1,75 @@
+"""A token for the tests of this folder.
+
+Where the run has one already (SOFTHSM2_CONF is set), a second token is made beside it: a process has one library, and
+its configuration is read once. What must finalise, fork or break the token runs in a process of its own (scenarios.py).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kms.hsm.pkcs11 import Pkcs11Module
+from tests.hsm.token_place import TokenPlace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> TokenPlace:
+    place = TokenPlace(tmp_path_factory.mktemp("hsm-token"))
+    if "SOFTHSM2_CONF" not in os.environ:
+        place.configure()
+    place.initialise()
+    return place
+
+
+@pytest.fixture(scope="session")
+def module(token: TokenPlace) -> Iterator[Pkcs11Module]:
+    module = token.module()
+    module.provision_master_keys()
+    yield module
+    module.close()
+
+
+@pytest.fixture
+def small(token: TokenPlace, module: Pkcs11Module) -> Iterator[Pkcs11Module]:
+    """A second module on the same token, with room for three handles."""
+    module = token.module(cache_size=3)
+    yield module
+    module.close()
+
+
+Scenario = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start_scenario(tmp_path: Path) -> Scenario:
+    """Run a function of scenarios.py in a new process, in this test's folder."""
+
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.hsm.scenarios", name, str(tmp_path)]
+        environment = {key: value for key, value in os.environ.items() if key != "SOFTHSM2_CONF"}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    return start
+
+
+@pytest.fixture
+def scenario(start_scenario: Scenario) -> Callable[[str], None]:
+    def run(name: str) -> None:
+        finish(start_scenario(name))
+
+    return run
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
