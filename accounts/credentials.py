@@ -90,9 +90,7 @@ def app_of(credential: BasicCredential) -> Principal:
         raise NotAuthenticated("unknown-app")
     if not matches:
         raise NotAuthenticated("wrong-app-secret")
-    return Principal(
-        PrincipalKind.APP, app.id, app.account_id, AuthenticationMethod.API_KEY, proof_version=version
-    )
+    return Principal(PrincipalKind.APP, app.id, app.account_id, AuthenticationMethod.API_KEY, proof_version=version)
 
 
 def user_of(credential: BasicCredential) -> User:
@@ -136,10 +134,11 @@ def principal_of_token(token: str, now: datetime) -> Principal:
 
 
 def principal_of_session(session: Session, version: int | None = None) -> Principal:
-    app = session.app
+    app, owner = session.app, session.user_id or session.app_id
+    assert owner is not None  # a check constraint of the table
     return Principal(
         kind=PrincipalKind.USER if app is None else PrincipalKind.APP,
-        id=session.user_id if app is None else app.id,
+        id=owner,
         account=session.account_id if app is None else app.account_id,
         method=AuthenticationMethod(session.method),
         authenticated_at=session.authenticated_at,

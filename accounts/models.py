@@ -202,7 +202,8 @@ class Session(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="session_of_a_user_or_an_app",
-                condition=models.Q(user__isnull=True, app__isnull=False) | models.Q(user__isnull=False, app__isnull=True),
+                condition=models.Q(user__isnull=True, app__isnull=False)
+                | models.Q(user__isnull=False, app__isnull=True),
             )
         ]
 

@@ -1,6 +1,6 @@
 """A type for bytes that must not be seen.
 
-It knows nothing of where secrets come from or go to; it only makes a careless print, log line, JSON body or pickle fail.
+It knows nothing of where secrets come from or go to; it makes a careless print, log line, JSON body or pickle fail.
 """
 
 from __future__ import annotations

@@ -14,7 +14,15 @@ from uuid import UUID
 from accounts.models import App, FactVersion, GroupMembership, Membership, Session
 from accounts.principal import Principal, PrincipalKind
 from policies.decision import Facts, Forbid
-from policies.permissions import ACCOUNT_ROLES, APP_ADMINISTRATOR, APP_GRANTABLE, APP_MEMBER, GROUP_ROLES, Permission, with_implied
+from policies.permissions import (
+    ACCOUNT_ROLES,
+    APP_ADMINISTRATOR,
+    APP_GRANTABLE,
+    APP_MEMBER,
+    GROUP_ROLES,
+    Permission,
+    with_implied,
+)
 
 Versions = dict[UUID, int]
 Network = IPv4Network | IPv6Network

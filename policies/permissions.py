@@ -215,9 +215,7 @@ _DATA_OPERATIONS = frozenset(
     }
 )
 GROUP_ADMINISTRATOR = in_scope(Scope.GROUP) - _DATA_OPERATIONS
-GROUP_AUDITOR = frozenset(
-    {Permission.GROUP_GET, Permission.APP_GET, Permission.OBJECT_GET, Permission.AUDIT_READ}
-)
+GROUP_AUDITOR = frozenset({Permission.GROUP_GET, Permission.APP_GET, Permission.OBJECT_GET, Permission.AUDIT_READ})
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +241,7 @@ ACCOUNT_ROLES: Mapping[str, AccountRoleSpec] = MappingProxyType(
             GROUP_AUDITOR,
         ),
         "member": AccountRoleSpec(
-            frozenset(
-                {Permission.ACCOUNT_GET, Permission.USER_GET, Permission.GROUP_CREATE, Permission.PLUGIN_GET}
-            )
+            frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Permission.GROUP_CREATE, Permission.PLUGIN_GET})
         ),
     }
 )

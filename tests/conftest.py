@@ -1,10 +1,71 @@
-"""Fixtures for every test."""
+"""What every test that needs an installation stands on: real PostgreSQL, a real token, the roles that `make run` makes.
+
+The database is not wiped between tests: each test works in an account of its own, as tenants do. Nothing is wrapped in
+a transaction either, because the group commit has a connection of its own and must see what is committed.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
+from django.conf import settings
+
+from tests.kit.tenants import Tenant, new_tenant
+
+_WITHOUT_INSTALLATION = ("tests/hsm", "tests/acceptance", "tests/faults", "tests/config")
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(postgres: None) -> None:
-    """pytest-django calls this just before it makes the test database: the server must run by then."""
+def django_db_setup() -> None:
+    """The installation makes the tables; pytest-django must not make another database."""
+
+
+@pytest.fixture(scope="session")
+def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> Iterator[None]:
+    """Tables, token and master keys in the run's data folder."""
+    from kms.config.provision.schema import migrate
+    from kms.config.provision.softhsm import ensure_configuration, ensure_library
+    from kms.config.provision.token import ensure_token
+    from kms.config.token import point_softhsm_at_data
+
+    environment = settings.KEYSTEAD
+    library = ensure_library(environment, lambda _: None)
+    ensure_configuration(environment, library)
+    os.environ.pop("SOFTHSM2_CONF", None)
+    point_softhsm_at_data(environment, library)
+    with django_db_blocker.unblock():
+        migrate(owner=environment.owner_database, server=environment.database)
+        ensure_token(environment, in_use=False)
+        yield
+        _let_go()
+
+
+def _let_go() -> None:
+    from django.db import connections
+
+    from kms.audit.log import group_commit
+    from kms.objects import keystore
+
+    group_commit().close()
+    close = getattr(keystore.module(), "close", None)
+    if close is not None:
+        close()
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def _installed(request: pytest.FixtureRequest) -> None:
+    """Every test but those that bring their own server gets the installation."""
+    path = request.node.path.relative_to(request.config.rootpath).as_posix()
+    if not path.startswith(_WITHOUT_INSTALLATION):
+        request.getfixturevalue("installation")
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    """A new account with an administrator, a group and an app that may do everything in it."""
+    return new_tenant()

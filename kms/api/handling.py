@@ -5,7 +5,6 @@ They share every step but the waiting, and a test compares them route by route.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from kms.api.wire.base import Endpoint, WireCall, WireError
 from kms.audit.entry import CallContext
 from kms.operations.command import Command
 from kms.operations.errors import CredentialStale
-from kms.operations.executor import execute, execute_async, record_rejection
+from kms.operations.executor import execute, execute_async, off_loop, record_rejection
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
             try:
                 principal = authenticator.remembered(incoming.authorization)
                 if principal is None or principal is ANONYMOUS:
-                    principal = await asyncio.to_thread(_principal, endpoint, incoming)
+                    principal = await off_loop(_principal, endpoint, incoming)
                 command = _command(endpoint, incoming, principal)
                 return _rendered(endpoint, await execute_async(principal, command, context=incoming.context))
             except CredentialStale:

@@ -1,4 +1,4 @@
-"""What anyone may ask of the server: its version and whether it can serve. These touch no key, so they leave no record."""
+"""What anyone may ask of the server: its version and whether it can serve. They touch no key and leave no record."""
 
 from __future__ import annotations
 

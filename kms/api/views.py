@@ -6,7 +6,7 @@ DRF routes the method and negotiates nothing: there is one format in and one out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
@@ -25,19 +25,21 @@ from kms.api.wire.base import Endpoint
 class EndpointView(APIView):
     """Serves the endpoints of one path, by method."""
 
-    endpoints: Mapping[str, Endpoint] = {}  # noqa: RUF012 - replaced by as_view, never changed
-    authentication_classes: ClassVar[list[Any]] = []
-    permission_classes: ClassVar[list[Any]] = []
+    endpoints: Mapping[str, Endpoint] = {}
+    authentication_classes = ()
+    permission_classes = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """No negotiation, no throttle, no permission here: one format, and the corridor decides."""
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # we render ourselves
         if isinstance(exc, DrfMethodNotAllowed):
             exc = MethodNotAllowed()
         return _response(failed(exc), None)
 
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+    def finalize_response(  # type: ignore[override]  # we render ourselves
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         return response
 
     def _serve(self, request: Request, **parameters: str) -> HttpResponse:

@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 512
 _RETRIES = 3
 
-_APPEND = f"INSERT INTO {rows.TABLE} ({rows.NAMES}) SELECT {rows.SELECTED} FROM unnest({rows.UNNESTED}) AS r({rows.NAMES})"  # noqa: S608 - built from constants
+_APPEND = (
+    f"INSERT INTO {rows.TABLE} ({rows.NAMES}) SELECT {rows.SELECTED} FROM unnest({rows.UNNESTED}) AS r({rows.NAMES})"  # noqa: S608 - built from constants
+)
 
 # Share locks hold off every change of the versions until this statement has committed; they are taken in one order.
 _COMMIT = f"""

@@ -1,4 +1,4 @@
-"""The record as rows, append-only: a trigger and the server's database role both refuse anything but INSERT and SELECT."""
+"""The record as rows, append-only: a trigger and the server's role both refuse anything but INSERT and SELECT."""
 
 from __future__ import annotations
 

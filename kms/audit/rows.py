@@ -10,7 +10,7 @@ from kms.audit.entry import AuditEntry
 
 TABLE = "audit_entry"
 
-# Column, and the SQL type its values travel as. Groups and details travel as text: PostgreSQL cannot unnest ragged arrays.
+# Column, and the SQL type its values travel as. Groups and details travel as text: ragged arrays do not unnest.
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("account_id", "uuid"),
     ("actor_kind", "text"),

@@ -1,4 +1,4 @@
-"""Puts the parts together: settings become plain values and are handed down. Nothing else reads settings for the door."""
+"""Puts the parts together: settings become plain values and are handed down. Nothing below reads settings."""
 
 from __future__ import annotations
 

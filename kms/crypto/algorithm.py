@@ -1,6 +1,7 @@
 """What an algorithm answers for. One file per algorithm stands beside this; the registry lists them.
 
-An algorithm validates meaning (sizes, modes, IVs) and speaks to an opened key. It must not know rows, rights or the wire.
+An algorithm validates meaning (sizes, modes, IVs) and speaks to an opened key. It must not know rows, rights
+or the wire.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Algorithm:
     kind: str
     operations: frozenset[KeyOperation] = frozenset()
     defaults: frozenset[KeyOperation] = frozenset()
-    public_operations: frozenset[KeyOperation] = frozenset({KeyOperation.VERIFY, KeyOperation.EXPORT, KeyOperation.APP_MANAGEABLE})
+    public_operations: frozenset[KeyOperation] = frozenset(
+        {KeyOperation.VERIFY, KeyOperation.EXPORT, KeyOperation.APP_MANAGEABLE}
+    )
 
     def token_capable(self, spec: KeySpec) -> bool:
         """True when the token can hold and use such a key; False keeps it sealed."""

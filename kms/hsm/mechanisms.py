@@ -22,6 +22,7 @@ from kms.hsm.module import (
     AesKwp,
     Ecdsa,
     Hmac,
+    KeySpec,
     RsaPkcs1v15,
     RsaPss,
     Usage,
@@ -201,20 +202,22 @@ def _checked_digest(name: str, digest: bytes) -> bytes:
     return digest
 
 
-def sign_call(kind: str, mechanism: object, digest: bytes) -> tuple[Mechanism, Any, bytes]:
+def sign_call(spec: KeySpec, mechanism: object, digest: bytes) -> tuple[Mechanism, Any, bytes]:
     """Mechanism, parameter and the bytes that C_Sign gets."""
-    if kind == "RSA" and isinstance(mechanism, RsaPkcs1v15):
+    if spec.kind == "RSA" and isinstance(mechanism, RsaPkcs1v15):
         return Mechanism.RSA_PKCS, None, _hash(mechanism.hash)[1] + _checked_digest(mechanism.hash, digest)
-    if kind == "RSA" and isinstance(mechanism, RsaPss):
-        if mechanism.salt_length < 0:
-            raise MechanismRefused("a PSS salt length is not negative")
+    if spec.kind == "RSA" and isinstance(mechanism, RsaPss):
+        # RFC 8017 §9.1.1 step 3; SoftHSM answers GeneralError, which would look like a broken token.
+        room = (spec.size - 1 + 7) // 8 - _hash(mechanism.hash)[0] - 2
+        if not 0 <= mechanism.salt_length <= room:
+            raise MechanismRefused(f"a PSS salt of {mechanism.salt_length} bytes does not fit")
         param = (_hash(mechanism.hash)[2], _hash(mechanism.mgf_hash)[3], mechanism.salt_length)
         return Mechanism.RSA_PKCS_PSS, param, _checked_digest(mechanism.hash, digest)
-    if kind == "EC" and isinstance(mechanism, Ecdsa):
+    if spec.kind == "EC" and isinstance(mechanism, Ecdsa):
         if not digest:
             raise DataRejected("an empty digest")
         return Mechanism.ECDSA, None, digest
-    raise MechanismRefused(f"{type(mechanism).__name__} with an {kind} key")
+    raise MechanismRefused(f"{type(mechanism).__name__} with an {spec.kind} key")
 
 
 def mac_call(mechanism: Hmac) -> Mechanism:

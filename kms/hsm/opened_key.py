@@ -159,7 +159,7 @@ class TokenKey:
 
     def sign(self, mechanism: SignMechanism, digest: bytes) -> bytes:
         self._require(Usage.SIGN)
-        name, param, data = sign_call(self.spec.kind, mechanism, digest)
+        name, param, data = sign_call(self.spec, mechanism, digest)
         return self._use(lambda key: bytes(key.sign(data, mechanism=name, mechanism_param=param)))
 
     def mac(self, mechanism: Hmac, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Security objects as rows. Material is in ``blob``, opened only by the token; rules live in state, usage and policies."""
+"""Security objects as rows. Material is in ``blob``, opened only by the token; rules live elsewhere."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from kms.crypto.operation import KeyOperation
 from kms.hsm.module import KeySpec
 from kms.objects.binding import BoundFields, binding_of
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod, KeyState
-from kms.crypto.operation import KeyOperation
 from kms.objects.usage import Usable
 
 
@@ -74,4 +74,3 @@ def snapshot_of(row: SecurityObject, deployment: UUID) -> ObjectSnapshot:
         binding=binding_of(bound_fields(row, deployment)),
         cache_key=row.id.bytes + row.version.to_bytes(8, "big"),
     )
-

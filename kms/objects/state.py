@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class KeyState(StrEnum):
-    """§7.1–7.6; ``DELETED`` is ours: the row is only a tombstone."""
+    """§7.1 to 7.6; ``DELETED`` is ours: the row is only a tombstone."""
 
     PRE_ACTIVE = "pre-active"
     ACTIVE = "active"

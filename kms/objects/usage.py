@@ -12,7 +12,6 @@ from datetime import datetime
 from kms.crypto.operation import KeyOperation
 from kms.objects.state import Cryptoperiod, KeyState, effective_state
 
-
 PROCESSING = frozenset(
     {
         KeyOperation.DECRYPT,

@@ -204,7 +204,9 @@ def reset_app_secret(_call: Call, command: ResetAppSecret, row: App) -> AppView:
 
 def view_of(row: App) -> AppView:
     known = {str(permission): permission for permission in APP_GRANTABLE}
-    memberships = {m.group_id: frozenset(known[p] for p in m.permissions if p in known) for m in row.group_memberships.all()}
+    memberships = {
+        m.group_id: frozenset(known[p] for p in m.permissions if p in known) for m in row.group_memberships.all()
+    }
     return AppView(row, memberships)
 
 
@@ -214,9 +216,7 @@ def app_target(row: App, groups: Sequence[UUID]) -> Target:
 
 def _set_secret(row: App, size: int) -> None:
     if not MIN_APP_SECRET_BYTES <= size <= MAX_APP_SECRET_BYTES:
-        raise ParameterInvalid(
-            f"secret_size is {MIN_APP_SECRET_BYTES} to {MAX_APP_SECRET_BYTES} bytes, not {size}"
-        )
+        raise ParameterInvalid(f"secret_size is {MIN_APP_SECRET_BYTES} to {MAX_APP_SECRET_BYTES} bytes, not {size}")
     secret = new_app_secret(size)
     row.secret_digest = digest(secret)
     row.secret_sealed = keystore.seal(SecretBytes(secret.encode()), binding=_binding(row))

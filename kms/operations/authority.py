@@ -19,7 +19,6 @@ from policies.decision import AccessRequest, Allow, Deny, Forbid, Target, decide
 from policies.grant import Grant
 from policies.permissions import Permission
 
-
 # Reasons that say "we do not know you (any more)" rather than "you may not".
 UNAUTHENTICATED = frozenset({"anonymous", "session-expired", "session-ended", "principal-gone"})
 
@@ -28,7 +27,7 @@ class Authority:
     """Looks up and decides for one call; ``versions`` collects what the decisions rested on."""
 
     def __init__(self, *, load: bool, locked: bool = False) -> None:
-        """``load``: the database may be asked. ``locked``: it is, and what it says is held until the transaction ends."""
+        """``load``: the database may be asked. ``locked``: and its answer is held until the transaction ends."""
         self._load = load
         self._locked = locked
         self.versions: dict[UUID, int] = {}
@@ -94,4 +93,3 @@ _NOUNS = {
 def absent(kind: str) -> str:
     """The one sentence for what is absent and for what is invisible."""
     return _NOUNS.get(kind, "Not found")
-

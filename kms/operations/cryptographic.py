@@ -290,7 +290,11 @@ def _describe_cipher(command: Any) -> Mapping[str, Detail]:
 
 
 def _describe_signature(command: Any) -> Mapping[str, Detail]:
-    return {"hash": command.parameters.hash, "mode": command.parameters.padding, "input_bytes": len(command.data or b"")}
+    return {
+        "hash": command.parameters.hash,
+        "mode": command.parameters.padding,
+        "input_bytes": len(command.data or b""),
+    }
 
 
 def _describe_mac(command: Any) -> Mapping[str, Detail]:
@@ -346,5 +350,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         WrapKey, "object.wrap", resolve=_resolve_wrap, handle=wrap_key, describe=_describe_wrap, slow=_always_slow
     ),
     _operation(Digest, "data.digest", resolve=_resolve_nothing, handle=digest, describe=_describe_digest),
-    _operation(Batch, "object.batch", resolve=_resolve_batch, handle=batch, describe=_describe_batch, slow=_always_slow),
+    _operation(
+        Batch, "object.batch", resolve=_resolve_batch, handle=batch, describe=_describe_batch, slow=_always_slow
+    ),
 )

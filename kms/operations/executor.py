@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, OperationalError, close_old_connections, transaction
 
 from accounts.clock import clock
 from accounts.errors import NotAuthenticated
@@ -53,6 +53,8 @@ from policies.facts import Known, known_of
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
+
+T = TypeVar("T")
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ParameterInvalid, "parameter-invalid"),
@@ -98,7 +100,7 @@ async def execute_async(principal: Principal, command: Command, *, context: Call
     """``execute`` for the event loop: on a cache hit nothing blocks it but the token's microseconds."""
     operation = operation_of(command)
     if operation.plane is Plane.CONTROL:
-        return await asyncio.to_thread(execute, principal, command, context=context)
+        return await off_loop(execute, principal, command, context=context)
     for _ in range(MAX_ATTEMPTS):
         ending = await _attempt_async(principal, command, operation, context)
         if await group_commit().submit_async(ending.entry, ending.versions) is Verdict.COMMITTED:
@@ -135,7 +137,17 @@ async def _attempt_async(
             return _attempt(principal, command, operation, context, load=False)
         except NotCached:
             pass
-    return await asyncio.to_thread(_attempt, principal, command, operation, context, load=True)
+    return await off_loop(_attempt, principal, command, operation, context, load=True)
+
+
+async def off_loop(work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Run blocking work in a thread. Django looks after connections per request; these threads see no request."""
+
+    def run() -> T:
+        close_old_connections()
+        return work(*arguments, **options)
+
+    return await asyncio.to_thread(run)
 
 
 def _attempt(

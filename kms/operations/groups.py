@@ -154,5 +154,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         UpdateGroup, "group.update", _resolve(Permission.GROUP_UPDATE, lock=True), update_group, describe=_describe
     ),
-    _operation(DeleteGroup, "group.delete", _resolve(Permission.GROUP_DELETE, lock=True), delete_group, irreversible=True),
+    _operation(
+        DeleteGroup, "group.delete", _resolve(Permission.GROUP_DELETE, lock=True), delete_group, irreversible=True
+    ),
 )

@@ -26,7 +26,7 @@ from kms.hsm.module import KeySpec, StoredKey, WrapMechanism
 from kms.objects import keystore
 from kms.objects.binding import BoundFields, binding_of
 from kms.objects.models import SecurityObject
-from kms.objects.snapshot import ObjectSnapshot, snapshot_of
+from kms.objects.snapshot import ObjectSnapshot
 from kms.objects.state import Cryptoperiod, KeyState, effective_state, initial_state
 from kms.operations import wrapping
 from kms.operations.authority import absent, object_target
@@ -52,7 +52,7 @@ class ObjectTemplate:
     description: str = ""
     custom_metadata: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True
-    period: Cryptoperiod = Cryptoperiod()
+    period: Cryptoperiod = field(default_factory=Cryptoperiod)
     transient: bool = False
 
 
@@ -126,9 +126,7 @@ class ObjectView:
 def create_object(call: Call, command: CreateObject, group: Group) -> ObjectView:
     template = command.template
     algorithm = algorithm_of(template.kind)
-    spec = algorithm.generation_spec(
-        size=template.size, curve=template.curve, public_exponent=template.public_exponent
-    )
+    spec = algorithm.generation_spec(size=template.size, curve=template.curve, public_exponent=template.public_exponent)
     row = _new_row(call, template, group, algorithm, spec)
     if template.transient:
         return _transient(call, row, spec)
@@ -182,9 +180,7 @@ def _import(call: Call, template: ObjectTemplate, group: Group, material: Secret
     described = algorithm.describe(material, size=template.size, curve=template.curve)
     row = _new_row(call, template, group, algorithm, described.spec, public_only=described.public_only)
     row.creation = how
-    stored = keystore.store(
-        described.spec, described.material, binding=_binding(row), protection=row.protection
-    )
+    stored = keystore.store(described.spec, described.material, binding=_binding(row), protection=row.protection)
     return _keep(call, row, stored, described.public or stored.public)
 
 

@@ -214,8 +214,7 @@ def _keep_an_administrator(leaving: Membership) -> None:
 
 
 def _group_roles(user: User, call: Call) -> dict[UUID, str]:
-    account = call.principal.account
-    roles = GroupMembership.objects.filter(user=user, group__account_id=account)
+    roles = GroupMembership.objects.filter(user=user, group__account_id=call.principal.account or UUID(int=0))
     return dict(roles.values_list("group_id", "role"))
 
 
@@ -264,7 +263,7 @@ def _resolve_user(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         if permission is Permission.USER_GET and command.user == call.principal.id:
             user = User.objects.get(id=call.principal.id)
-            membership = Membership.objects.filter(user=user, account_id=call.principal.account).first()
+            membership = Membership.objects.filter(user=user, account_id=call.principal.account or UUID(int=0)).first()
             own = Target("user", user.id, call.principal.account)
             return (Resolved(Permission.OWN_PROFILE, own, (user, membership)),)
         found = _member(call, command.user, lock=lock)

@@ -35,9 +35,7 @@ def key_wrap_mechanism(kind: str, parameters: CipherParameters) -> WrapMechanism
     return _KEY_WRAP[mode]
 
 
-def wrap(
-    key: OpenedKey, kind: str, parameters: CipherParameters, material: SecretBytes, random: Random
-) -> Encrypted:
+def wrap(key: OpenedKey, kind: str, parameters: CipherParameters, material: SecretBytes, random: Random) -> Encrypted:
     mechanism = key_wrap_mechanism(kind, parameters)
     if mechanism is None:
         return algorithm_of(kind).encrypt(key, parameters, material.reveal(), random)

@@ -1,7 +1,7 @@
 """A pytest plugin that gives the test run a data folder and a PostgreSQL of its own, before Django reads its settings.
 
-Loaded by name in pyproject.toml, because conftest.py comes too late for that. With DATABASE_URL set, the tests use that
-server instead (its role must be allowed to create databases).
+Loaded by name in pyproject.toml, because conftest.py comes too late for that. The server's role is the one `make run`
+gives it, so that a right it lacks in production is lacking here too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from kms.config.database import socket_directory
 from kms.config.environment import PREFIX
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
-_OWN_POSTGRES = "DATABASE_URL" not in os.environ
 
 # Lost with the machine, like everything else in the folder; a third faster.
 _UNSAFE_SETTINGS = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
@@ -29,9 +28,8 @@ def _take_over_environment() -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         if name != "KEYSTEAD_PKCS11_MODULE":
             del os.environ[name]
+    os.environ.pop("DATABASE_URL", None)
     os.environ["KEYSTEAD_DATA"] = str(_FOLDER)
-    if _OWN_POSTGRES:
-        os.environ["DATABASE_URL"] = f"postgresql://postgres@/keystead?host={socket_directory(_FOLDER)}"
 
 
 _take_over_environment()
@@ -45,10 +43,7 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(data_folder: Path) -> Iterator[None]:
-    """A PostgreSQL behind DATABASE_URL, started when the first test needs it."""
-    if not _OWN_POSTGRES:
-        yield
-        return
+    """The embedded PostgreSQL of the data folder, started when the first test needs it."""
     from kms.config.provision.postgres import EmbeddedPostgres
 
     data_folder.chmod(0o711)

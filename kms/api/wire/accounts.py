@@ -179,6 +179,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("CreateAccount", "POST", _PATH, _create, account, body=AccountRequest, status=201),
     Endpoint("GetAccount", "GET", _ONE, _get, account),
     Endpoint("UpdateAccount", "PATCH", _ONE, _update, account, body=AccountRequest),
-    Endpoint("DeleteAccount", "DELETE", _ONE, lambda call: DeleteAccount(path_id(call, "acct_id")), nothing, status=204),
+    Endpoint(
+        "DeleteAccount", "DELETE", _ONE, lambda call: DeleteAccount(path_id(call, "acct_id")), nothing, status=204
+    ),
     Endpoint("ListPlugins", "GET", "/sys/v1/plugins", _plugins, list),
 )

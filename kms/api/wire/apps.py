@@ -251,6 +251,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GetApp", "GET", _ONE, _get, app),
     Endpoint("UpdateApp", "PATCH", _ONE, _update, app, body=AppRequest),
     Endpoint("DeleteApp", "DELETE", _ONE, lambda call: DeleteApp(path_id(call, "app_id")), nothing, status=204),
-    Endpoint("GetAppCredential", "GET", _ONE + "/credential", lambda call: GetAppSecret(path_id(call, "app_id")), _credential),
-    Endpoint("ResetAppSecret", "POST", _ONE + "/reset_secret", _reset, app, body=ResetSecretRequest, optional_body=True),
+    Endpoint(
+        "GetAppCredential", "GET", _ONE + "/credential", lambda call: GetAppSecret(path_id(call, "app_id")), _credential
+    ),
+    Endpoint(
+        "ResetAppSecret", "POST", _ONE + "/reset_secret", _reset, app, body=ResetSecretRequest, optional_body=True
+    ),
 )

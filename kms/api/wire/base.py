@@ -163,7 +163,7 @@ def creator_of(kind: str, identity: UUID) -> dict[str, str]:
 
 
 def page_of(limit: int | None, offset: int | None, **sorting: Any) -> Page:
-    if limit is not None and limit < 0 or offset is not None and offset < 0:
+    if (limit is not None and limit < 0) or (offset is not None and offset < 0):
         raise WireError("Invalid request: limit and offset are not negative")
     return Page(limit=min(limit if limit is not None else MAX_PAGE, MAX_PAGE), offset=offset or 0, **sorting)
 

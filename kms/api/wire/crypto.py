@@ -348,7 +348,9 @@ def _pair(operation: str, verb: str, body: Any, make: Any, render: Any, **parts:
     """The same operation by descriptor and by the id in the path (the form of older clients)."""
     return (
         Endpoint(operation, "POST", f"/crypto/v1/{verb}", _keyed(make), render, body=body, **parts),
-        Endpoint(f"{operation}ById", "POST", f"/crypto/v1/keys/{{key_id}}/{verb}", _keyed(make), render, body=body, **parts),
+        Endpoint(
+            f"{operation}ById", "POST", f"/crypto/v1/keys/{{key_id}}/{verb}", _keyed(make), render, body=body, **parts
+        ),
     )
 
 

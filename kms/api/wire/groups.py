@@ -54,7 +54,7 @@ class GroupRequest(Request):
     add_quorum_policy: Any = None
 
 
-_CLI_NOISE = frozenset("group_id users n require_2fa require_password add_quorum_policy".split())
+_CLI_NOISE = frozenset(["group_id", "users", "n", "require_2fa", "require_password", "add_quorum_policy"])
 _ACTED_ON = frozenset({"name", "description", "custom_metadata"})
 
 

