@@ -55,7 +55,7 @@ def parse_authorization(header: str | None) -> BasicCredential | BearerCredentia
             username, separator, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise NotAuthenticated("malformed-basic", "The Authorization header is not valid Basic") from None
-        if separator:
+        if separator and "\0" not in username:
             return BasicCredential(username, password)
     raise NotAuthenticated("malformed-authorization", "The Authorization header is not valid")
 

@@ -115,6 +115,8 @@ def _query(text: str) -> dict[str, str]:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:
         raise WireError("Invalid request: the query string is malformed") from None
+    if "\0" in "".join(part for pair in pairs for part in pair):
+        raise WireError("Invalid request: text must not contain NUL characters")
     query: dict[str, str] = {}
     for name, value in pairs:
         if name in query:

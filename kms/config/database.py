@@ -78,7 +78,10 @@ def parse_database_url(url: str) -> DatabaseAddress:
         raise ValueError(f"must start with postgresql://, not {parts.scheme or 'nothing'}://")
     if parts.fragment:
         raise ValueError("has a '#': write it as %23")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    try:
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise ValueError("has a query that is not name=value&name=value") from None
     try:
         port = parts.port
     except ValueError:
@@ -86,7 +89,7 @@ def parse_database_url(url: str) -> DatabaseAddress:
     host = query.pop("host", "") or _authority_host(parts.netloc)
     if "port" in query:
         port = _port(query.pop("port"))
-    name = unquote(parts.path.removeprefix("/"))
+    name = parts.path.removeprefix("/")
     if not name:
         raise ValueError("names no database: it ends in /name")
     if "/" in name:
@@ -95,7 +98,7 @@ def parse_database_url(url: str) -> DatabaseAddress:
     if unknown:
         raise ValueError(f"has an unknown option: {', '.join(unknown)}")
     return DatabaseAddress(
-        name=name,
+        name=unquote(name),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         host=host,

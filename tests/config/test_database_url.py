@@ -47,7 +47,7 @@ def test_addresses_are_taken_apart(url: str, expected: DatabaseAddress) -> None:
         ("postgresql://me:a#b@db/k", "%23"),
         ("postgresql://db/k?password=secret", "unknown option: password"),
         ("postgresql://db/k?sslmod=disable", "unknown option: sslmod"),
-        ("postgresql://db/k?sslmode", ""),
+        ("postgresql://db/k?sslmode", "name=value"),
     ],
 )
 def test_addresses_that_make_no_sense_are_refused_with_a_reason(url: str, reason: str) -> None:

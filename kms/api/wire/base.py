@@ -17,6 +17,8 @@ from accounts.principal import Principal
 from kms.operations.command import Command, ObjectRef
 from kms.operations.queries import MAX_PAGE, Page
 
+# How JSON spells U+0000 (RFC 8259 §7), which PostgreSQL's text cannot hold.
+NUL = b"\\u0000"
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
@@ -75,6 +77,8 @@ class Endpoint:
             if self.optional_body:
                 return None
             raise WireError("A JSON request body is needed")
+        if NUL in body:
+            raise WireError("Invalid request: text must not contain NUL characters")
         if not self._decoder:
             self._decoder.append(msgspec.json.Decoder(self.body, strict=True))
         return _shaped(lambda: self._decoder[0].decode(body))
