@@ -107,7 +107,7 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     if forbid is not None:
         return Deny(forbid.code, forbid.message)
     if spec.scope is Scope.SELF:
-        return Allow("self")
+        return _limits(request) or Allow("self")
     if principal.account is None:
         return Deny("no-account-selected", "No account is selected; select one first")
     if target.account != principal.account or not _visible(target, facts):
@@ -115,11 +115,20 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     granted = _granted(request.permission, spec.scope, spec.everywhere, target, facts)
     if not granted:
         return Deny("not-granted", f"No permission to {spec.sentence}")
-    if target.forbids:
-        return Deny(target.forbids[0].code, target.forbids[0].message)
-    if _stale(request):
-        return Deny("reauthenticate", "Authenticate again to do this")
-    return Allow("granted")
+    return _limits(request) or Allow("granted")
+
+
+def _limits(request: AccessRequest) -> Deny | None:
+    """What stands against a right that is held: the target's own state, then the age of the credential's proof."""
+    forbid = _first(request.target.forbids)
+    if forbid is not None:
+        return Deny(forbid.code, forbid.message)
+    return Deny("reauthenticate", "Authenticate again to do this") if _stale(request) else None
+
+
+def _first(forbids: tuple[Forbid, ...]) -> Forbid | None:
+    """One of several, whatever order they came in."""
+    return min(forbids, key=lambda forbid: (forbid.code, forbid.message), default=None)
 
 
 def _first_forbid_of_principal(request: AccessRequest, facts: Facts) -> Forbid | None:
@@ -128,7 +137,7 @@ def _first_forbid_of_principal(request: AccessRequest, facts: Facts) -> Forbid |
     expires_at = request.principal.expires_at
     if expires_at is not None and expires_at <= request.now:
         return _ENDED
-    return min(facts.forbids, key=lambda forbid: forbid.code, default=None)
+    return _first(facts.forbids)
 
 
 def _visible(target: Target, facts: Facts) -> bool:

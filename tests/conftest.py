@@ -45,16 +45,15 @@ def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> I
 
 
 def _let_go() -> None:
-    from django.db import connections
-
     from kms.audit.log import group_commit
+    from kms.config.connections import release_all
     from kms.objects import keystore
 
     group_commit().close()
     close = getattr(keystore.module(), "close", None)
     if close is not None:
         close()
-    connections.close_all()
+    release_all()
 
 
 @pytest.fixture(autouse=True)

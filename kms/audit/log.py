@@ -176,9 +176,9 @@ class GroupCommit:
     def _connected(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None or self._connection.closed:
             parameters = connection.get_connection_params()
-            for django_only in ("cursor_factory", "context"):
+            for django_only in ("cursor_factory", "context", "prepare_threshold"):
                 parameters.pop(django_only, None)
-            self._connection = psycopg.connect(**parameters, autocommit=True)
+            self._connection = psycopg.connect(**parameters, autocommit=True, prepare_threshold=0)
         return self._connection
 
     def _disconnect(self) -> None:

@@ -25,7 +25,7 @@ APPLICATION = "kms.config.asgi:application"
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than the pauses of a pooled client, shorter than Go's 90, which then closes first
 DRAIN_SECONDS = 20
-BIND_SECONDS = 25.0  # a killed parent's workers drain before they let the socket go
+BIND_SECONDS = 8.0  # a killed parent's workers finish what they have before they let the socket go
 
 # TLS 1.3 suites are not named here and stay as OpenSSL has them; these are what is left of 1.2.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -69,13 +69,13 @@ class Supervisor(Multiprocess):
             self.should_exit.set()
 
 
-def bind(environment: Environment) -> socket.socket:
+def bind(environment: Environment, say: Callable[[str], None]) -> socket.socket:
     """The socket, bound but not listening: whoever knocks before the server is ready is refused at once."""
     listen = environment.listen
     family, kind, _, _, address = socket.getaddrinfo(
         listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    deadline = time.monotonic() + BIND_SECONDS
+    deadline: float | None = None
     while True:
         opened = socket.socket(family, kind)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,7 +83,10 @@ def bind(environment: Environment) -> socket.socket:
             opened.bind(address)
         except OSError as error:
             opened.close()
-            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+            if error.errno == errno.EADDRINUSE and deadline is None:
+                say(f"Waiting {BIND_SECONDS:.0f} s for {listen.url}: another process still has it.")
+                deadline = time.monotonic() + BIND_SECONDS
+            if error.errno == errno.EADDRINUSE and deadline is not None and time.monotonic() < deadline:
                 time.sleep(0.25)
                 continue
             raise ProvisionError(

@@ -48,12 +48,17 @@ TEMPLATES: list[dict[str, Any]] = []
 
 # --- data ---------------------------------------------------------------------------------------------------------
 
+_DATABASE = KEYSTEAD.database.as_django()
+# Django's ASGI handler gives every request a thread of its own, so connections belong to the process, not to threads:
+# a control-plane call takes one from here instead of opening one (8 ms). The group commit has its own beside them.
+_POOL = {"min_size": 1, "max_size": 16, "timeout": 10}
+
 DATABASES = {
     "default": {
-        **KEYSTEAD.database.as_django(),
-        "CONN_MAX_AGE": 600,
+        **_DATABASE,
+        "OPTIONS": {**_DATABASE["OPTIONS"], "pool": _POOL},
+        "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": False,
     },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

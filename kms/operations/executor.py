@@ -141,11 +141,13 @@ async def _attempt_async(
 
 
 async def off_loop(work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Run blocking work in a thread. Django looks after connections per request; these threads see no request."""
+    """Run blocking work in a thread and give its database connection back, which Django does for its requests only."""
 
     def run() -> T:
-        close_old_connections()
-        return work(*arguments, **options)
+        try:
+            return work(*arguments, **options)
+        finally:
+            close_old_connections()
 
     return await asyncio.to_thread(run)
 

@@ -104,6 +104,7 @@ def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
     user = User.objects.select_for_update().filter(email=email).first() or _new_user(command, email)
     if Membership.objects.filter(user=user, account_id=call.account).exists():
         raise Conflict("already-a-member", "The user is a member of this account already")
+    _refuse_unconfirmed_stranger(user, call)
     membership = Membership.objects.create(
         user=user, account_id=call.account, role=command.role, invitation_pending=True
     )
@@ -111,6 +112,14 @@ def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
         GroupMembership.objects.create(user=user, group_id=group, role=role)
     call.touched.insert(0, user_target(user.id, call.account))
     return UserView(user, membership, dict(command.groups))
+
+
+def _refuse_unconfirmed_stranger(user: User, call: Call) -> None:
+    """Whoever first invited an address may know its password. Until the person has confirmed the address, nobody else
+    can be sure whom they are letting in."""
+    elsewhere = Membership.objects.filter(user=user).exclude(account_id=call.account).exists()
+    if elsewhere and not user.email_verified:
+        raise Conflict("email-not-confirmed", "The address has not been confirmed yet, so it cannot be invited")
 
 
 def _new_user(command: InviteUser, email: str) -> User:

@@ -72,7 +72,7 @@ WITH_BODY = [endpoint for endpoint in PROTECTED if endpoint.body is not None]
     ],
 )
 def test_every_route_asks_who_is_there(endpoint: Any, header: str | None, client: httpx.Client) -> None:
-    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
     response = client.request(endpoint.method, filled(endpoint.path), headers=headers, content=b"{}")
     plain_error(response, 401)
     assert "www-authenticate" in response.headers
@@ -98,12 +98,10 @@ def login(client: httpx.Client, email: str, tenant: Tenant) -> dict[str, str]:
     return headers
 
 
-@pytest.mark.parametrize("endpoint", PROTECTED, ids=lambda e: e.operation)
+@pytest.mark.parametrize("endpoint", [e for e in PROTECTED if "{" in e.path], ids=lambda e: e.operation)
 def test_ids_that_are_nobodys_are_not_found_and_never_an_error_of_ours(
     endpoint: Any, client: httpx.Client, admin: dict[str, str]
 ) -> None:
-    if "{" not in endpoint.path:
-        pytest.skip("no id in the path")
     response = client.request(endpoint.method, filled(endpoint.path), headers=admin, content=b"{}")
     assert response.status_code in (400, 404), response.text
     broken = client.request(

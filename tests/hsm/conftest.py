@@ -49,17 +49,23 @@ Scenario = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start_scenario(tmp_path: Path) -> Scenario:
+def start_scenario(tmp_path: Path) -> Iterator[Scenario]:
     """Run a function of scenarios.py in a new process, in this test's folder."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(name: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.hsm.scenarios", name, str(tmp_path)]
         environment = {key: value for key, value in os.environ.items() if key != "SOFTHSM2_CONF"}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:  # after a failure, so that the others don't disturb the next test
+        with process:
+            process.kill()
 
 
 @pytest.fixture

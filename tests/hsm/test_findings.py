@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pkcs11
 import pytest
@@ -65,10 +66,11 @@ def test_holds_in_a_process_of_its_own(name: str, scenario: Callable[[str], None
     scenario(name)
 
 
-def test_six_processes_starting_at_once_all_succeed(start_scenario: Scenario) -> None:
+def test_six_processes_starting_at_once_all_succeed_with_one_token(start_scenario: Scenario, tmp_path: Path) -> None:
     for _ in range(2):
         for process in [start_scenario("one_of_many_starts") for _ in range(6)]:
             finish(process)
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
 
 
 # 4 and 5: what somebody with the PIN could try on the master keys.

@@ -33,12 +33,18 @@ class TokenPlace:
         return self.folder / "tokens"
 
     def configure(self) -> None:
-        """SoftHSM reads SOFTHSM2_CONF at C_Initialize, so this comes before the first use in a process."""
+        """SoftHSM reads SOFTHSM2_CONF at C_Initialize, so this comes before the first use in a process.
+
+        Whole or not at all: from a half-written file SoftHSM silently takes its default, /var/lib/softhsm/tokens, and a
+        process starting beside this one would make its token there.
+        """
         self.tokens.mkdir(parents=True, exist_ok=True)
-        self.configuration.write_text(
+        draft = self.configuration.with_suffix(f".{os.getpid()}")
+        draft.write_text(
             f"directories.tokendir = {self.tokens}\n"
             "objectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n"
         )
+        draft.replace(self.configuration)
         os.environ["SOFTHSM2_CONF"] = str(self.configuration)
 
     def initialise(self) -> bool:

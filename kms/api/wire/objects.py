@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from kms.api.wire.base import (
     Descriptor,
     Endpoint,
@@ -26,6 +28,8 @@ from kms.api.wire.base import (
     wire_time,
 )
 from kms.api.wire.names import WIRE_STATE, operations_of, wire_operations
+from kms.crypto.asymmetric import load_private
+from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod
 from kms.operations.command import ObjectRef
 from kms.operations.lifecycle import (
@@ -349,9 +353,17 @@ def sobject(view: ObjectView) -> Sobject:
         compliant_with_policies=True,
         pub_key=public,
         rsa={"key_size": row.size} if row.kind == "RSA" else None,
-        value=None if view.value is None else view.value.reveal(),
+        value=None if view.value is None else _wire_material(row, view.value),
         transient_key=view.transient,
     )
+
+
+def _wire_material(row: SecurityObject, material: SecretBytes) -> bytes:
+    """Private keys, kept as PKCS#8, leave as PKCS#1 and SEC 1: the vendor's CLI writes that armour around them."""
+    key = load_private(material) if row.kind in ("RSA", "EC") else None
+    if key is None:
+        return material.reveal()
+    return key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 def _listed(result: ObjectList) -> Any:

@@ -44,6 +44,7 @@ class UserRequest(Request):
     user_password: str | None = None
     account_role: list[str] | None = None
     enable: bool | None = None
+    enabled: bool | None = None  # as the vendor's Python SDK spells it
     first_name: str | None = None
     last_name: str | None = None
     description: str | None = None
@@ -149,7 +150,7 @@ def _update(call: WireCall) -> UpdateUser:
     return UpdateUser(
         user=path_id(call, "user_id"),
         role=role,
-        enabled=body.enable if body.enable is not None else enabled,
+        enabled=next((said for said in (body.enable, body.enabled, enabled) if said is not None), None),
         first_name=body.first_name,
         last_name=body.last_name,
         description=body.description,

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
 
+from kms.config.connections import release_all
 from kms.config.environment import Environment
 from kms.config.provision.errors import ProvisionError
 from kms.config.provision.steps import Administrator, Provisioned, only_one, provision
@@ -60,9 +60,9 @@ class Command(BaseCommand):
         found = Provisioned()
         try:
             # Bound first: a second server, or a port in use, must not touch the data; nobody is answered yet.
-            opened = None if provision_only else bind(environment)
+            opened = None if provision_only else bind(environment, self.stderr.write)
             provision(environment, administrator, sys.stdout, found)
-            connections.close_all()
+            release_all()
             if opened is not None:
                 opened.listen(BACKLOG)  # who reads the address below may connect at once, and waits for a worker
             self._announce(environment, administrator, found, time.monotonic() - started, serving=opened is not None)

@@ -1,0 +1,707 @@
+"""A program that uses the vendor's Python SDK, run by the interpreter of the clients' environment.
+
+It stands alone: nothing of the project is importable there. Each step prints `ok NAME` or `FAIL NAME why`; a failed one
+does not end the run, but what stands on it fails too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+warnings.simplefilter("ignore")  # the SDK's own regular expressions
+
+import sdkms.v1 as sdk  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: E402
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap_with_padding  # noqa: E402
+from sdkms.v1.rest import ApiException  # noqa: E402
+
+URL, CA = os.environ["STEPS_URL"], os.environ["STEPS_CA"]
+EMAIL, PASSWORD = os.environ["STEPS_EMAIL"], os.environ["STEPS_PASSWORD"]
+NOBODY = "00000000-0000-4000-8000-000000000000"
+TEXT = bytearray(b"what the SDK sends")
+AD = bytearray(b"bound to it")
+
+Step = Callable[[], None]
+STEPS: list[Step] = []
+kept: dict[str, Any] = {}
+
+
+def step(function: Step) -> Step:
+    STEPS.append(function)
+    return function
+
+
+def name_of(what: str) -> str:
+    return f"sdk-{what}-{secrets.token_hex(4)}"
+
+
+class Session:
+    """One configuration of the SDK: who calls."""
+
+    def __init__(self, *, username: str = "", password: str = "", api_key: str = "", token: str = "") -> None:
+        configuration = sdk.configuration.Configuration()
+        configuration.host = URL
+        configuration.ssl_ca_cert = CA
+        configuration.username, configuration.password = username, password
+        configuration.app_api_key = api_key
+        self._configuration = configuration
+        if token:
+            self._bear(token)
+        self.client = sdk.ApiClient(configuration=configuration)
+
+    def __getattr__(self, api: str) -> Any:
+        return getattr(sdk, api)(api_client=self.client)
+
+    def log_in(self) -> Any:
+        answer = self.AuthenticationApi.authorize()
+        self._bear(answer.access_token)
+        return answer
+
+    def _bear(self, token: str) -> None:
+        self._configuration.api_key["Authorization"] = token
+        self._configuration.api_key_prefix["Authorization"] = "Bearer"
+
+
+def refused(status: int, said: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    """The SDK must raise its own exception, with the status and the server's text."""
+    try:
+        call(*arguments, **named)
+    except ApiException as error:
+        assert error.status == status, f"status {error.status}, not {status}: {error.body}"
+        assert said.lower() in error.body.lower(), error.body
+    else:
+        raise AssertionError(f"it was not refused with {status}")
+
+
+def descriptor(key: Any) -> Any:
+    return sdk.SobjectDescriptor(kid=key.kid)
+
+
+def generated(session: Session, kind: str, operations: str, **fields: Any) -> Any:
+    """A new object through the SDK's own classes."""
+    request = sdk.SobjectRequest(
+        name=name_of(kind.lower()),
+        obj_type=getattr(sdk.ObjectType, kind),
+        key_ops=[getattr(sdk.KeyOperations, word) for word in operations.split()],
+        **fields,
+    )
+    return session.SecurityObjectsApi.generate_security_object(request)
+
+
+# -- sessions --------------------------------------------------------------------------------------------------------
+
+
+@step
+def version_and_health() -> None:
+    nobody = Session()
+    answer = nobody.AuthenticationApi.get_server_version()
+    assert answer.version
+    assert answer.api_version.startswith("v1-")
+    assert nobody.AuthenticationApi.check_health_with_http_info()[1] == 204
+
+
+@step
+def log_in_as_a_user() -> None:
+    kept["admin"] = Session(username=EMAIL, password=PASSWORD)
+    answer = kept["admin"].log_in()
+    assert answer.token_type == "Bearer"
+    assert answer.expires_in > 0
+    kept["user"] = answer.entity_id
+
+
+@step
+def select_an_account() -> None:
+    admin = kept["admin"]
+    accounts = admin.UsersApi.get_user_account()
+    kept["account"] = next(iter(accounts.keys()))
+    admin.AuthenticationApi.select_account(sdk.SelectAccountRequest(kept["account"]))
+
+
+@step
+def refresh_a_session() -> None:
+    kept["admin"].AuthenticationApi.refresh()
+
+
+@step
+def trade_a_session() -> None:
+    admin = kept["admin"]
+    before = Session(token=admin._configuration.api_key["Authorization"])
+    answer = admin.AuthenticationApi.re_auth()
+    admin._bear(answer.access_token)
+    admin.GroupsApi.get_groups()
+    refused(401, "session has ended", before.GroupsApi.get_groups)
+
+
+@step
+def terminate_a_session() -> None:
+    other = Session(username=EMAIL, password=PASSWORD)
+    other.log_in()
+    other.AuthenticationApi.terminate()
+    refused(401, "session has ended", other.UsersApi.get_user_account)
+
+
+@step
+def a_wrong_password_is_401() -> None:
+    refused(401, "invalid credentials", Session(username=EMAIL, password="wrong").log_in)
+
+
+@step
+def no_credential_is_401() -> None:
+    refused(401, "authentication", Session().GroupsApi.get_groups)
+
+
+# -- accounts and users ----------------------------------------------------------------------------------------------
+
+
+@step
+def read_and_change_the_account() -> None:
+    accounts = kept["admin"].AccountsApi
+    assert [account.acct_id for account in accounts.get_accounts()] == [kept["account"]]
+    changed = accounts.update_account(kept["account"], sdk.AccountRequest(description="changed by the SDK"))
+    assert changed.description == "changed by the SDK"
+    assert accounts.get_account(kept["account"]).description == "changed by the SDK"
+
+
+@step
+def invite_and_list_users() -> None:
+    users = kept["admin"].UsersApi
+    email = f"{name_of('user')}@example.org"
+    request = sdk.UserRequest(
+        user_email=email,
+        user_password="an initial password 1",
+        first_name="Ada",
+        account_role=[sdk.UserAccountFlags.ACCOUNTMEMBER],
+    )
+    kept["invited"] = users.invite_user(request)
+    assert kept["invited"].user_email == email
+    assert email in [user.user_email for user in users.get_users()]
+    assert users.get_user(kept["invited"].user_id).first_name == "Ada"
+
+
+@step
+def the_invited_user_accepts_and_sees_no_keys() -> None:
+    invited = Session(username=kept["invited"].user_email, password="an initial password 1")
+    invited.log_in()
+    invited.UsersApi.process_invitations(sdk.ProcessInviteRequest(accepts=[kept["account"]], rejects=[]))
+    invited.AuthenticationApi.select_account(sdk.SelectAccountRequest(kept["account"]))
+    assert invited.SecurityObjectsApi.get_security_objects() == []
+    kept["member"] = invited
+
+
+@step
+def a_member_inviting_users_is_403() -> None:
+    request = sdk.UserRequest(user_email="x@example.org", account_role=[sdk.UserAccountFlags.ACCOUNTMEMBER])
+    refused(403, "invite users", kept["member"].UsersApi.invite_user, request)
+
+
+@step
+def disable_and_remove_a_user() -> None:
+    users = kept["admin"].UsersApi
+    users.update_user(kept["invited"].user_id, sdk.UserRequest(enabled=False))
+    refused(403, "disabled", kept["member"].GroupsApi.get_groups)
+    users.update_user(kept["invited"].user_id, sdk.UserRequest(enabled=True))
+    kept["member"].GroupsApi.get_groups()
+    users.delete_user(kept["invited"].user_id)
+    refused(404, "user does not exist", users.get_user, kept["invited"].user_id)
+
+
+# -- groups and apps -------------------------------------------------------------------------------------------------
+
+
+@step
+def create_and_change_a_group() -> None:
+    groups = kept["admin"].GroupsApi
+    kept["group"] = groups.create_group(sdk.GroupRequest(name=name_of("group"), description="one"))
+    changed = groups.update_group(kept["group"].group_id, sdk.GroupRequest(description="two"))
+    assert changed.description == groups.get_group(kept["group"].group_id).description == "two"
+    assert kept["group"].group_id in [group.group_id for group in groups.get_groups()]
+    assert changed.creator.user == kept["user"]
+
+
+@step
+def a_second_group_of_the_name_is_409() -> None:
+    refused(409, "name", kept["admin"].GroupsApi.create_group, sdk.GroupRequest(name=kept["group"].name))
+
+
+@step
+def an_unknown_group_is_404() -> None:
+    refused(404, "group does not exist", kept["admin"].GroupsApi.get_group, NOBODY)
+
+
+@step
+def create_an_app() -> None:
+    everything = "SIGN VERIFY ENCRYPT DECRYPT WRAPKEY UNWRAPKEY MACGENERATE MACVERIFY EXPORT MANAGE".split()
+    group = kept["group"].group_id
+    request = sdk.AppRequest(
+        name=name_of("app"),
+        add_groups={group: [getattr(sdk.AppPermissions, word) for word in everything]},
+        default_group=group,
+        description="made by the SDK",
+    )
+    kept["app_row"] = kept["admin"].AppsApi.create_app(request)
+    assert list(kept["app_row"].groups) == [group]
+    secret = kept["admin"].AppsApi.get_credential(kept["app_row"].app_id).credential.secret
+    kept["api_key"] = base64.b64encode(f"{kept['app_row'].app_id}:{secret}".encode()).decode()
+
+
+@step
+def list_and_change_apps() -> None:
+    apps = kept["admin"].AppsApi
+    identity = kept["app_row"].app_id
+    assert identity in [app.app_id for app in apps.get_apps(group_id=kept["group"].group_id)]
+    assert apps.update_app(identity, sdk.AppRequest(description="again")).description == "again"
+    assert apps.get_app(identity).description == "again"
+
+
+@step
+def log_in_as_an_app() -> None:
+    kept["app"] = Session(api_key=kept["api_key"])
+    assert kept["app"].log_in().entity_id == kept["app_row"].app_id
+
+
+@step
+def a_wrong_api_key_is_401() -> None:
+    wrong = base64.b64encode(f"{kept['app_row'].app_id}:wrong".encode()).decode()
+    refused(401, "invalid credentials", Session(api_key=wrong).log_in)
+
+
+@step
+def an_app_creating_groups_is_403() -> None:
+    refused(403, "create groups", kept["app"].GroupsApi.create_group, sdk.GroupRequest(name=name_of("group")))
+
+
+@step
+def a_reset_secret_replaces_the_key() -> None:
+    apps = kept["admin"].AppsApi
+    group = kept["group"].group_id
+    row = apps.create_app(sdk.AppRequest(name=name_of("app"), add_groups={group: []}, default_group=group))
+    before = apps.get_credential(row.app_id).credential.secret
+    apps.regenerate_api_key(row.app_id, sdk.AppResetSecretRequest(secret_size=24))
+    after = apps.get_credential(row.app_id).credential.secret
+    assert before != after
+    apps.delete_app(row.app_id)
+    refused(404, "app does not exist", apps.get_app, row.app_id)
+
+
+# -- objects ---------------------------------------------------------------------------------------------------------
+
+
+@step
+def generate_an_aes_key() -> None:
+    operations = "ENCRYPT DECRYPT WRAPKEY UNWRAPKEY EXPORT APPMANAGEABLE"
+    kept["aes"] = generated(kept["app"], "AES", operations, key_size=256, custom_metadata={"owner": "sdk"})
+    assert kept["aes"].obj_type == sdk.ObjectType.AES
+    assert kept["aes"].custom_metadata == {"owner": "sdk"}
+    assert kept["aes"].creator.app == kept["app_row"].app_id
+
+
+@step
+def generate_an_rsa_key() -> None:
+    kept["rsa"] = generated(kept["app"], "RSA", "SIGN VERIFY APPMANAGEABLE", key_size=2048)
+    assert kept["rsa"].rsa.key_size == 2048
+    public = serialization.load_der_public_key(bytes(kept["rsa"].pub_key))
+    assert isinstance(public, rsa.RSAPublicKey)
+
+
+@step
+def generate_an_ec_key() -> None:
+    kept["ec"] = generated(
+        kept["app"], "EC", "SIGN VERIFY APPMANAGEABLE", elliptic_curve=sdk.EllipticCurve.NISTP256
+    )
+    assert kept["ec"].elliptic_curve == sdk.EllipticCurve.NISTP256
+
+
+@step
+def generate_an_hmac_key() -> None:
+    kept["hmac"] = generated(kept["app"], "HMAC", "MACGENERATE MACVERIFY EXPORT", key_size=256)
+
+
+@step
+def generate_a_transient_key() -> None:
+    key = generated(kept["app"], "AES", "ENCRYPT DECRYPT", key_size=256, transient=True)
+    assert key.transient_key
+    assert key.kid is None
+    request = sdk.EncryptRequestEx(
+        key=sdk.SobjectDescriptor(transient_key=key.transient_key),
+        alg=sdk.ObjectType.AES,
+        plain=TEXT,
+        mode=sdk.CryptMode.CBC,
+    )
+    assert kept["app"].EncryptionAndDecryptionApi.encrypt_ex(request).cipher
+
+
+@step
+def export_a_value() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    value = objects.get_security_object_value(kept["aes"].kid).value
+    assert len(value) == 32
+    assert objects.get_security_object_value_ex(descriptor(kept["aes"])).value == value
+    kept["aes_value"] = bytes(value)
+    kept["hmac_value"] = bytes(objects.get_security_object_value(kept["hmac"].kid).value)
+
+
+@step
+def import_a_secret() -> None:
+    request = sdk.SobjectRequest(
+        name=name_of("secret"),
+        obj_type=sdk.ObjectType.SECRET,
+        value=bytearray(b"not for everyone"),
+        key_ops=[sdk.KeyOperations.EXPORT, sdk.KeyOperations.APPMANAGEABLE],
+    )
+    key = kept["app"].SecurityObjectsApi.import_security_object(request)
+    assert kept["app"].SecurityObjectsApi.get_security_object_value(key.kid).value == b"not for everyone"
+
+
+@step
+def get_by_id_and_by_name() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    assert objects.get_security_object(kept["aes"].kid).name == kept["aes"].name
+    by_name = objects.get_security_object_ex(sdk.SobjectDescriptor(name=kept["aes"].name))
+    assert by_name.kid == kept["aes"].kid
+
+
+@step
+def list_with_filters_and_sort() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    group = kept["group"].group_id
+    names = [key.name for key in objects.get_security_objects(group_id=group, sort="name:desc")]
+    assert names == sorted(names, reverse=True)
+    assert kept["aes"].name in names
+    assert [key.kid for key in objects.get_security_objects(name=kept["aes"].name)] == [kept["aes"].kid]
+    kids = [key.kid for key in objects.get_security_objects(sort="kid:asc")]
+    assert [key.kid for key in objects.get_security_objects(sort="kid:asc", limit=1, offset=1)] == kids[1:2]
+    assert [key.kid for key in objects.get_security_objects(sort="kid:asc", start=kids[0])] == kids[1:]
+    assert objects.get_security_objects(creator=NOBODY) == []
+
+
+@step
+def change_an_object() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    request = sdk.SobjectRequest(description="changed", custom_metadata={"owner": "", "stage": "test"})
+    objects.update_security_object(kept["aes"].kid, request)
+    found = objects.get_security_object(kept["aes"].kid)
+    assert (found.description, found.custom_metadata) == ("changed", {"stage": "test"})
+
+
+@step
+def disable_an_object() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    objects.update_security_object(kept["hmac"].kid, sdk.SobjectRequest(enabled=False))
+    request = sdk.MacGenerateRequestEx(
+        key=descriptor(kept["hmac"]), alg=sdk.DigestAlgorithm.SHA256, data=TEXT
+    )
+    refused(403, "disabled", kept["app"].DigestApi.compute_mac_ex, request)
+    objects.update_security_object(kept["hmac"].kid, sdk.SobjectRequest(enabled=True))
+
+
+@step
+def a_second_object_of_the_name_is_409() -> None:
+    request = sdk.SobjectRequest(name=kept["aes"].name, obj_type=sdk.ObjectType.AES, key_size=256)
+    refused(409, "name", kept["app"].SecurityObjectsApi.generate_security_object, request)
+
+
+@step
+def a_key_of_impossible_size_is_400() -> None:
+    request = sdk.SobjectRequest(name=name_of("bad"), obj_type=sdk.ObjectType.AES, key_size=100)
+    refused(400, "128, 192 or 256", kept["app"].SecurityObjectsApi.generate_security_object, request)
+
+
+@step
+def a_type_that_is_not_offered_is_400() -> None:
+    request = sdk.SobjectRequest(name=name_of("bad"), obj_type=sdk.ObjectType.DES3, key_size=168)
+    refused(400, "DES3", kept["app"].SecurityObjectsApi.generate_security_object, request)
+
+
+@step
+def an_id_that_is_none_is_400() -> None:
+    refused(400, "uuid", kept["app"].SecurityObjectsApi.get_security_object, "not-an-id")
+
+
+@step
+def exporting_what_may_not_leave_is_403() -> None:
+    refused(403, "export", kept["app"].SecurityObjectsApi.get_security_object_value, kept["rsa"].kid)
+
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+def _encrypt_request(**fields: Any) -> Any:
+    return sdk.EncryptRequestEx(
+        key=descriptor(kept["aes"]),
+        alg=sdk.ObjectType.AES,
+        plain=TEXT,
+        mode=sdk.CryptMode.GCM,
+        ad=AD,
+        tag_len=128,
+        **fields,
+    )
+
+
+@step
+def encrypt_and_decrypt_gcm() -> None:
+    data = kept["app"].EncryptionAndDecryptionApi
+    sealed = data.encrypt_ex(_encrypt_request())
+    assert sealed.kid == kept["aes"].kid
+    whole = bytes(sealed.cipher) + bytes(sealed.tag)
+    assert AESGCM(kept["aes_value"]).decrypt(bytes(sealed.iv), whole, bytes(AD)) == TEXT
+    request = sdk.DecryptRequestEx(
+        key=descriptor(kept["aes"]),
+        alg=sdk.ObjectType.AES,
+        cipher=sealed.cipher,
+        mode=sdk.CryptMode.GCM,
+        iv=sealed.iv,
+        ad=AD,
+        tag=sealed.tag,
+    )
+    assert data.decrypt_ex(request).plain == TEXT
+
+
+@step
+def encrypt_and_decrypt_by_the_older_paths() -> None:
+    data = kept["app"].EncryptionAndDecryptionApi
+    mode = sdk.CryptMode.CBC
+    sealed = data.encrypt(kept["aes"].kid, sdk.EncryptRequest(alg=sdk.ObjectType.AES, plain=TEXT, mode=mode))
+    request = sdk.DecryptRequest(alg=sdk.ObjectType.AES, cipher=sealed.cipher, mode=mode, iv=sealed.iv)
+    assert data.decrypt(kept["aes"].kid, request).plain == TEXT
+
+
+@step
+def encrypt_and_decrypt_in_batches() -> None:
+    data = kept["app"].EncryptionAndDecryptionApi
+    batch = sdk.BatchEncryptRequest()
+    for kid in (kept["aes"].kid, NOBODY):
+        request = sdk.EncryptRequest(alg=sdk.ObjectType.AES, plain=TEXT, mode=sdk.CryptMode.CBC)
+        batch.append(sdk.BatchEncryptRequestInner(kid=kid, request=request))
+    good, bad = data.batch_encrypt(batch)
+    assert (good.status, bad.status) == (200, 404)
+    assert "does not exist" in bad.error
+    back = sdk.BatchDecryptRequest()
+    request = sdk.DecryptRequest(
+        alg=sdk.ObjectType.AES, cipher=good.body.cipher, mode=sdk.CryptMode.CBC, iv=good.body.iv
+    )
+    back.append(sdk.BatchDecryptRequestInner(kid=kept["aes"].kid, request=request))
+    assert data.batch_decrypt(back)[0].body.plain == TEXT
+
+
+@step
+def a_wrong_iv_is_400() -> None:
+    request = _encrypt_request(iv=bytearray(11))
+    refused(400, "12 bytes, not 11", kept["app"].EncryptionAndDecryptionApi.encrypt_ex, request)
+
+
+@step
+def a_key_without_the_operation_is_403() -> None:
+    request = sdk.SignRequestEx(
+        key=descriptor(kept["aes"]), hash_alg=sdk.DigestAlgorithm.SHA256, data=TEXT
+    )
+    refused(403, "sign", kept["app"].SignAndVerifyApi.sign_ex, request)
+
+
+@step
+def an_administrator_encrypting_is_403() -> None:
+    refused(403, "encrypt", kept["admin"].EncryptionAndDecryptionApi.encrypt_ex, _encrypt_request())
+
+
+@step
+def an_unknown_key_is_404() -> None:
+    request = _encrypt_request()
+    request.key = sdk.SobjectDescriptor(name="no such key")
+    refused(404, "does not exist", kept["app"].EncryptionAndDecryptionApi.encrypt_ex, request)
+
+
+def _signed(key: Any, mode: Any = None) -> bytes:
+    request = sdk.SignRequestEx(key=descriptor(key), hash_alg=sdk.DigestAlgorithm.SHA256, data=TEXT, mode=mode)
+    signature = kept["app"].SignAndVerifyApi.sign_ex(request).signature
+    verify = sdk.VerifyRequestEx(
+        key=descriptor(key), hash_alg=sdk.DigestAlgorithm.SHA256, data=TEXT, signature=signature, mode=mode
+    )
+    assert kept["app"].SignAndVerifyApi.verify_ex(verify).result is True
+    verify.data = AD
+    assert kept["app"].SignAndVerifyApi.verify_ex(verify).result is False
+    return bytes(signature)
+
+
+@step
+def sign_and_verify_rsa_pkcs1() -> None:
+    public: Any = serialization.load_der_public_key(bytes(kept["rsa"].pub_key))
+    public.verify(_signed(kept["rsa"]), bytes(TEXT), padding.PKCS1v15(), hashes.SHA256())
+
+
+@step
+def sign_and_verify_rsa_pss() -> None:
+    public: Any = serialization.load_der_public_key(bytes(kept["rsa"].pub_key))
+    mgf = sdk.Mgf(mgf1=sdk.MgfMgf1(hash=sdk.DigestAlgorithm.SHA256))
+    signature = _signed(kept["rsa"], sdk.SignatureMode(pss=sdk.RsaSignaturePaddingPSS(mgf=mgf)))
+    public.verify(signature, bytes(TEXT), padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+
+
+@step
+def sign_and_verify_ec() -> None:
+    public: Any = serialization.load_der_public_key(bytes(kept["ec"].pub_key))
+    public.verify(_signed(kept["ec"]), bytes(TEXT), ec.ECDSA(hashes.SHA256()))
+
+
+@step
+def sign_and_verify_by_the_older_paths() -> None:
+    api = kept["app"].SignAndVerifyApi
+    digest = bytearray(hashlib.sha256(TEXT).digest())
+    request = sdk.SignRequest(hash_alg=sdk.DigestAlgorithm.SHA256, hash=digest)
+    signature = api.sign(kept["ec"].kid, request).signature
+    verify = sdk.VerifyRequest(hash_alg=sdk.DigestAlgorithm.SHA256, hash=digest, signature=signature)
+    assert api.verify(kept["ec"].kid, verify).result is True
+
+
+@step
+def sign_and_verify_in_batches() -> None:
+    api = kept["app"].SignAndVerifyApi
+    batch = sdk.BatchSignRequest()
+    for key in (kept["rsa"], kept["ec"]):
+        batch.append(sdk.SignRequestEx(key=descriptor(key), hash_alg=sdk.DigestAlgorithm.SHA256, data=TEXT))
+    answers = api.batch_sign(batch)
+    back = sdk.BatchVerifyRequest()
+    for key, answer in zip((kept["rsa"], kept["ec"]), (answers[0], answers[1]), strict=True):
+        back.append(
+            sdk.VerifyRequestEx(
+                key=descriptor(key),
+                hash_alg=sdk.DigestAlgorithm.SHA256,
+                data=TEXT,
+                signature=answer.body.signature,
+            )
+        )
+    assert [api.batch_verify(back)[number].body.result for number in range(2)] == [True, True]
+
+
+@step
+def wrap_and_unwrap() -> None:
+    api = kept["app"].WrappingAndUnwrappingApi
+    wrap = sdk.WrapKeyRequestEx(
+        key=descriptor(kept["aes"]),
+        subject=descriptor(kept["hmac"]),
+        alg=sdk.ObjectType.AES,
+        mode=sdk.CryptMode.KWP,
+    )
+    wrapped = api.wrap_key_ex(wrap).wrapped_key
+    assert aes_key_unwrap_with_padding(kept["aes_value"], bytes(wrapped)) == kept["hmac_value"]
+    unwrap = sdk.UnwrapKeyRequestEx(
+        key=descriptor(kept["aes"]),
+        alg=sdk.ObjectType.AES,
+        mode=sdk.CryptMode.KWP,
+        obj_type=sdk.ObjectType.HMAC,
+        wrapped_key=wrapped,
+        name=name_of("unwrapped"),
+        key_ops=[sdk.KeyOperations.MACGENERATE],
+    )
+    kid = api.unwrap_key_ex(unwrap).kid
+    request = sdk.MacGenerateRequest(alg=sdk.DigestAlgorithm.SHA256, data=TEXT)
+    mac = kept["app"].DigestApi.compute_mac(kid, request).digest
+    assert mac == hmac.new(kept["hmac_value"], TEXT, "sha256").digest()
+
+
+@step
+def wrap_and_unwrap_by_the_older_paths() -> None:
+    api = kept["app"].WrappingAndUnwrappingApi
+    wrap = sdk.WrapKeyRequest(kid=kept["hmac"].kid, alg=sdk.ObjectType.AES, mode=sdk.CryptMode.GCM, tag_len=128)
+    wrapped = api.wrap_key(kept["aes"].kid, wrap)
+    unwrap = sdk.UnwrapKeyRequest(
+        alg=sdk.ObjectType.AES,
+        mode=sdk.CryptMode.GCM,
+        obj_type=sdk.ObjectType.HMAC,
+        wrapped_key=wrapped.wrapped_key,
+        iv=wrapped.iv,
+        tag=wrapped.tag,
+        name=name_of("unwrapped"),
+    )
+    assert api.unwrap_key(kept["aes"].kid, unwrap).obj_type == sdk.ObjectType.HMAC
+
+
+@step
+def wrapping_what_may_not_leave_is_403() -> None:
+    request = sdk.WrapKeyRequestEx(
+        key=descriptor(kept["aes"]),
+        subject=descriptor(kept["ec"]),
+        alg=sdk.ObjectType.AES,
+        mode=sdk.CryptMode.KWP,
+    )
+    refused(403, "export", kept["app"].WrappingAndUnwrappingApi.wrap_key_ex, request)
+
+
+@step
+def mac_and_verify() -> None:
+    api = kept["app"].DigestApi
+    alg = sdk.DigestAlgorithm.SHA256
+    mac = api.compute_mac_ex(sdk.MacGenerateRequestEx(key=descriptor(kept["hmac"]), alg=alg, data=TEXT)).digest
+    assert mac == hmac.new(kept["hmac_value"], TEXT, "sha256").digest()
+    verify = sdk.MacVerifyRequestEx(key=descriptor(kept["hmac"]), alg=alg, data=TEXT, mac=mac)
+    assert api.verify_mac_ex(verify).result is True
+    older = sdk.MacVerifyRequest(alg=alg, data=AD, digest=mac)
+    assert api.verify_mac(kept["hmac"].kid, older).result is False
+
+
+@step
+def mac_and_verify_in_batches() -> None:
+    api = kept["app"].DigestApi
+    alg = sdk.DigestAlgorithm.SHA256
+    batch = sdk.BatchMacRequest()
+    batch.append(sdk.MacGenerateRequestEx(key=descriptor(kept["hmac"]), alg=alg, data=TEXT))
+    mac = api.batch_mac(batch)[0].body.digest
+    back = sdk.BatchMacVerifyRequest()
+    back.append(sdk.MacVerifyRequestEx(key=descriptor(kept["hmac"]), alg=alg, data=TEXT, mac=mac))
+    assert api.batch_mac_verify(back)[0].body.result is True
+
+
+@step
+def digest_data() -> None:
+    request = sdk.DigestRequest(alg=sdk.DigestAlgorithm.SHA512, data=TEXT)
+    assert kept["app"].DigestApi.compute_digest(request).digest == hashlib.sha512(TEXT).digest()
+
+
+# -- the end ---------------------------------------------------------------------------------------------------------
+
+
+@step
+def no_plugins_are_listed() -> None:
+    assert kept["admin"].PluginsApi.get_plugins() == []
+
+
+@step
+def read_the_audit_log() -> None:
+    hits = kept["admin"].LogsApi.get_audit_logs(size=10, object_id=kept["aes"].kid, _preload_content=False)
+    assert kept["aes"].kid.encode() in hits.data
+    assert kept["admin"].LogsApi.get_audit_logs(size=1) is not None
+
+
+@step
+def delete_an_object() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    objects.delete_security_object(kept["ec"].kid)
+    refused(404, "does not exist", objects.get_security_object, kept["ec"].kid)
+
+
+@step
+def deleting_a_group_in_use_is_409() -> None:
+    refused(409, "", kept["admin"].GroupsApi.delete_group, kept["group"].group_id)
+
+
+def main() -> None:
+    for function in STEPS:
+        try:
+            function()
+        except Exception as error:
+            text = f"{error.status} {error.body}" if isinstance(error, ApiException) else f"{error}"
+            first = " / ".join(f"{type(error).__name__}: {text}".split("\n"))
+            print(f"FAIL {function.__name__} {first}")
+        else:
+            print(f"ok {function.__name__}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Nothing secret is in the database, the files, the logs, an error body or the process list, in any spelling."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.acceptance.server import RunningServer, basic
+from tests.bench.processes import family
+from tests.faults.conftest import Client, database, workplace
+
+WHOLE = 16  # bytes of a canary that must not appear; shorter pieces could by chance
+
+
+def spellings(secret: bytes) -> dict[str, bytes]:
+    """The ways in which a secret could have been written down by mistake."""
+    found = {
+        "raw": secret,
+        "hex": secret.hex().encode(),
+        "HEX": secret.hex().upper().encode(),
+        "python": repr(secret)[2:-1].encode(),
+        "utf-16": secret.decode("latin-1").encode("utf-16-le"),
+        "reversed": secret[::-1],
+        "list": str(list(secret))[1:-1].encode(),
+    }
+    for offset in range(3):  # base64 of the secret inside something longer, at each alignment
+        shifted = base64.b64encode(bytes(offset) + secret)
+        inner = shifted[4 if offset else 0 : len(shifted) // 4 * 4 - 4]
+        found[f"base64+{offset}"] = inner
+        found[f"base64url+{offset}"] = inner.translate(bytes.maketrans(b"+/", b"-_"))
+    return found
+
+
+def places(server: RunningServer) -> Iterator[tuple[str, bytes]]:
+    """Everything that survives a call: tables, the cluster's files and its write-ahead log, token, logs, processes."""
+    with database(server) as connection:
+        connection.execute("CHECKPOINT")
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as rows:  # type: ignore[arg-type]  # our names
+                yield f"table {table}", b"".join(bytes(row) for row in rows)
+    for path in server.data.rglob("*"):
+        if path.is_file() and path.name not in _HOLD_SECRETS:
+            yield str(path.relative_to(server.data)), path.read_bytes()
+    yield "output", server.output.encode()
+    assert server.process is not None
+    for pid in family(server.process.pid):
+        for name in ("cmdline", "environ"):
+            yield f"process {name}", Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+# Files whose purpose is to hold a secret, readable by their owner only (tests/config checks the modes).
+_HOLD_SECRETS = {"pin", "so-pin", "secret-key"}
+
+
+def test_canaries_are_found_nowhere(server: RunningServer) -> None:
+    place = workplace(server, "canary")
+    administrator, client = place.administrator(), place.client()
+    canaries = {
+        "secret": secrets.token_bytes(32),
+        "plaintext": secrets.token_bytes(32),
+        "aes key": secrets.token_bytes(32),
+        "exportable aes key": secrets.token_bytes(32),
+        "hmac key": secrets.token_bytes(48),
+        "opaque": secrets.token_bytes(64),
+        "password": secrets.token_urlsafe(24).encode(),
+        "wrong password": secrets.token_urlsafe(24).encode(),
+        "api key": place.secret.encode(),
+        "administrator": server.password.encode(),
+        "session": place.bearer.removeprefix("Bearer ").encode(),
+    }
+
+    def text(name: str) -> str:
+        return base64.b64encode(canaries[name]).decode()
+
+    def imported(name: str, kind: str, **fields: object) -> str:
+        reply = client("PUT", "/crypto/v1/keys", {"name": name, "obj_type": kind, "value": text(name), **fields})
+        assert reply.status == 201, reply.text
+        kid: str = reply.json["kid"]
+        return kid
+
+    secret = imported("secret", "SECRET")
+    aes = imported("aes key", "AES", key_ops=["ENCRYPT", "DECRYPT"])
+    exportable = imported("exportable aes key", "AES", key_ops=["ENCRYPT", "DECRYPT", "EXPORT"])
+    imported("hmac key", "HMAC")
+    imported("opaque", "OPAQUE")
+    for kid in (aes, exportable):
+        for body in (
+            {"key": {"kid": kid}, "alg": "AES", "mode": "CBC", "plain": text("plaintext")},
+            {"key": {"kid": kid}, "alg": "AES", "mode": "XXX", "plain": text("plaintext")},
+            {"key": {"kid": kid}, "alg": "AES", "mode": "CBC", "plain": text("plaintext"), "surprise": text("secret")},
+            {"key": {"name": text("plaintext")[:20]}, "alg": "AES", "plain": text("plaintext")},
+        ):
+            reply = client("POST", "/crypto/v1/encrypt", body)
+            assert text("plaintext") not in reply.text
+    assert client("POST", "/crypto/v1/keys/export", {"kid": secret}).status == 200
+    wrapped = {"alg": "AES", "mode": "KWP", "kid": exportable, "key": {"kid": place.key}}
+    assert client("POST", "/crypto/v1/wrapkey", wrapped).status == 200
+    user = {"user_email": "canary@example.org", "user_password": canaries["password"].decode()}
+    assert administrator("POST", "/sys/v1/users/invite", user).status == 201
+    for password in ("password", "wrong password"):
+        credential = basic("canary@example.org", canaries[password].decode())
+        server.request("POST", "/sys/v1/session/auth", authorization=credential)
+        Client(server, credential)("GET", "/crypto/v1/keys")
+    server.request("POST", "/sys/v1/session/auth", raw=b"{" + canaries["secret"], authorization=place.authorization)
+
+    leaks = [
+        f"{name} ({spelling}) in {where}"
+        for where, content in places(server)
+        for name, canary in canaries.items()
+        if not (name == "administrator" and where == "output")  # printed once, on purpose
+        for spelling, written in spellings(canary).items()
+        if len(written) >= WHOLE and written in content
+    ]
+    assert not leaks
+
+
+def test_the_search_would_find_a_canary(server: RunningServer) -> None:
+    """A name is not secret and is stored in clear: the same search must see it."""
+    place = workplace(server, "a name that is long enough to be looked for")
+    assert place.administrator()("GET", "/sys/v1/groups").status == 200
+    wanted = b"a name that is long enough to be looked for"
+    assert {where for where, content in places(server) if wanted in content} >= {"table accounts_group"}

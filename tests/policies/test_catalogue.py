@@ -1,0 +1,107 @@
+"""The catalogue as data: nothing half added, nothing that nobody could ever hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from accounts.models import AccountRole, GroupRole
+from accounts.principal import PrincipalKind
+from policies.permissions import (
+    ACCOUNT_ROLES,
+    APP_GRANTABLE,
+    CATALOGUE,
+    GROUP_ROLES,
+    IMPLIES,
+    Permission,
+    Scope,
+    grantable_to,
+    in_scope,
+    with_implied,
+)
+
+
+def test_every_permission_has_a_spec_and_every_spec_a_permission() -> None:
+    assert set(CATALOGUE) == set(Permission)
+
+
+@pytest.mark.parametrize("permission", list(Permission))
+def test_every_permission_can_be_held_by_somebody(permission: Permission) -> None:
+    if CATALOGUE[permission].scope in (Scope.PUBLIC, Scope.SELF):
+        return
+    assert permission in grantable_to(PrincipalKind.USER) | grantable_to(PrincipalKind.APP)
+
+
+def test_no_two_permissions_say_the_same() -> None:
+    sentences = Counter(spec.sentence for spec in CATALOGUE.values())
+    assert [sentence for sentence, count in sentences.items() if count > 1] == []
+
+
+def test_sentences_continue_no_permission_to() -> None:
+    """They are put after "No permission to": lower case, no full stop."""
+    for spec in CATALOGUE.values():
+        assert spec.sentence[0].islower()
+        assert not spec.sentence.endswith(".")
+
+
+def test_what_is_implied_exists_and_has_the_scope_of_what_implies_it() -> None:
+    for permission, implied in IMPLIES.items():
+        assert implied <= set(CATALOGUE)
+        assert {CATALOGUE[p].scope for p in implied} == {CATALOGUE[permission].scope}
+
+
+def test_implication_is_reflexive_and_complete_in_one_step() -> None:
+    for permission in Permission:
+        once = with_implied(frozenset({permission}))
+        assert permission in once
+        assert with_implied(once) == once
+
+
+def test_only_group_permissions_are_asked_for_everywhere() -> None:
+    assert {spec.scope for spec in CATALOGUE.values() if spec.everywhere} == {Scope.GROUP}
+
+
+def test_roles_hold_account_permissions_on_the_account_and_group_permissions_in_groups() -> None:
+    for role in ACCOUNT_ROLES.values():
+        assert role.account <= in_scope(Scope.ACCOUNT)
+        assert role.all_groups <= in_scope(Scope.GROUP)
+    for held in GROUP_ROLES.values():
+        assert held <= in_scope(Scope.GROUP)
+    assert APP_GRANTABLE <= in_scope(Scope.GROUP)
+
+
+def test_every_role_that_a_row_may_name_has_a_spec() -> None:
+    assert set(ACCOUNT_ROLES) == set(AccountRole.values)
+    assert set(GROUP_ROLES) == set(GroupRole.values)
+
+
+def test_no_user_holds_an_operation_on_data_whatever_the_role() -> None:
+    """Operations on data under a key are for programs."""
+    assert Permission.OBJECT_ENCRYPT not in grantable_to(PrincipalKind.USER)
+    assert Permission.OBJECT_DECRYPT not in grantable_to(PrincipalKind.USER)
+    assert Permission.OBJECT_SIGN not in grantable_to(PrincipalKind.USER)
+
+
+def test_auditors_change_nothing() -> None:
+    reading = {
+        Permission.ACCOUNT_GET,
+        Permission.USER_GET,
+        Permission.AUDIT_READ_ACCOUNT,
+        Permission.PLUGIN_GET,
+        Permission.GROUP_GET,
+        Permission.APP_GET,
+        Permission.OBJECT_GET,
+        Permission.AUDIT_READ,
+    }
+    auditor = ACCOUNT_ROLES["auditor"]
+    assert auditor.account | auditor.all_groups | GROUP_ROLES["auditor"] <= reading
+
+
+def test_every_permission_says_its_own_noun() -> None:
+    """``noun.verb``: what is recorded and sorted by."""
+    for permission in Permission:
+        noun, separator, verb = permission.value.partition(".")
+        assert separator
+        assert noun
+        assert verb

@@ -1,0 +1,223 @@
+"""Properties of the one decision, over drawn principals, targets and facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.principal import ANONYMOUS, Principal
+from policies.decision import AccessRequest, Allow, Deny, Facts, Forbid, decide
+from policies.permissions import CATALOGUE, Permission, Scope
+from tests.policies.strategies import (
+    ACCOUNTS,
+    APP,
+    BOUND,
+    EVERYTHING,
+    GROUPS,
+    NOW,
+    PERMISSIONS,
+    facts,
+    forbids,
+    permission_sets,
+    requests,
+    target_in,
+)
+
+
+@given(requests)
+def test_empty_facts_allow_only_what_everybody_has(request: AccessRequest) -> None:
+    if isinstance(decide(request, Facts()), Allow):
+        assert CATALOGUE[request.permission].scope in (Scope.PUBLIC, Scope.SELF)
+
+
+@given(requests, facts)
+def test_every_outcome_has_a_reason_code(request: AccessRequest, known: Facts) -> None:
+    decision = decide(request, known)
+    assert decision.reason
+    assert len(decision.reason) <= 64  # the record's column
+    if isinstance(decision, Deny):
+        assert decision.message
+
+
+@given(requests, facts, forbids, st.booleans())
+def test_any_forbid_denies_whatever_is_granted(
+    request: AccessRequest, known: Facts, forbid: Forbid, of_target: bool
+) -> None:
+    if of_target:
+        request = replace(request, target=replace(request.target, forbids=(*request.target.forbids, forbid)))
+    else:
+        known = replace(known, forbids=(*known.forbids, forbid))
+    if CATALOGUE[request.permission].scope is not Scope.PUBLIC:
+        assert isinstance(decide(request, known), Deny)
+
+
+@pytest.mark.parametrize("permission", BOUND)
+def test_a_forbid_denies_even_whoever_holds_everything(permission: Permission) -> None:
+    request = AccessRequest(APP, permission, target_in(GROUPS), NOW)
+    assert isinstance(decide(request, EVERYTHING), Allow)
+    assert isinstance(decide(request, replace(EVERYTHING, forbids=(Forbid("x", "no"),))), Deny)
+    assert isinstance(
+        decide(replace(request, target=target_in(GROUPS, forbids=(Forbid("x", "no"),))), EVERYTHING), Deny
+    )
+
+
+@given(requests, facts, st.randoms())
+def test_the_order_of_groups_and_forbids_is_irrelevant(request: AccessRequest, known: Facts, random: object) -> None:
+    shuffle = random.shuffle  # type: ignore[attr-defined]  # Hypothesis' Random
+    groups, own, others = list(request.target.groups), list(request.target.forbids), list(known.forbids)
+    held = list(known.groups.items())
+    for part in (groups, own, others, held):
+        shuffle(part)
+    shuffled = replace(request, target=replace(request.target, groups=tuple(groups), forbids=tuple(own)))
+    assert decide(shuffled, replace(known, groups=dict(held), forbids=tuple(others))) == decide(request, known)
+
+
+@given(requests, facts, permission_sets)
+def test_a_grant_in_an_unrelated_group_changes_nothing(
+    request: AccessRequest, known: Facts, extra: frozenset[Permission]
+) -> None:
+    elsewhere = next(group for group in GROUPS if group not in request.target.groups)
+    more = replace(known, groups={**known.groups, elsewhere: known.groups.get(elsewhere, frozenset()) | extra})
+    assert decide(request, more) == decide(request, known)
+
+
+@given(requests, facts, permission_sets)
+def test_a_grant_of_other_permissions_changes_nothing(
+    request: AccessRequest, known: Facts, extra: frozenset[Permission]
+) -> None:
+    other = extra - {request.permission, *([request.target.see] if request.target.see else [])}
+    more = Facts(
+        known.account | other,
+        known.all_groups | other,
+        {group: held | other for group, held in known.groups.items()},
+        known.forbids,
+    )
+    assert decide(request, more) == decide(request, known)
+
+
+@given(requests, facts, permission_sets)
+def test_more_grants_never_turn_allow_into_deny(
+    request: AccessRequest, known: Facts, extra: frozenset[Permission]
+) -> None:
+    if isinstance(decide(request, known), Allow):
+        more = replace(known, account=known.account | extra, all_groups=known.all_groups | extra)
+        assert isinstance(decide(request, more), Allow)
+
+
+@given(requests)
+def test_an_unknown_permission_is_denied_to_whoever_holds_everything(request: AccessRequest) -> None:
+    unknown = cast("Permission", "object.teleport")
+    held = frozenset([*PERMISSIONS, unknown])
+    known = Facts(held, held, dict.fromkeys(GROUPS, held))
+    decision = decide(replace(request, permission=unknown), known)
+    assert isinstance(decision, Deny)
+    assert decision.reason == "unknown-permission"
+
+
+@given(requests)
+def test_the_anonymous_principal_gets_nothing_but_what_is_public(request: AccessRequest) -> None:
+    decision = decide(replace(request, principal=ANONYMOUS), EVERYTHING)
+    assert isinstance(decision, Allow) == (CATALOGUE[request.permission].scope is Scope.PUBLIC)
+
+
+@given(requests, st.sampled_from(BOUND))
+def test_another_accounts_target_is_invisible_to_whoever_holds_everything(
+    request: AccessRequest, permission: Permission
+) -> None:
+    principal = replace(APP, account=ACCOUNTS[1])
+    target = replace(request.target, account=ACCOUNTS[0])
+    decision = decide(replace(request, principal=principal, permission=permission, target=target), EVERYTHING)
+    assert decision == Deny("not-visible", "Not found", visible=False)
+
+
+@given(requests, facts)
+def test_no_account_selected_denies_what_accounts_grant(request: AccessRequest, known: Facts) -> None:
+    if CATALOGUE[request.permission].scope in (Scope.ACCOUNT, Scope.GROUP):
+        decision = decide(replace(request, principal=replace(request.principal, account=None)), known)
+        assert isinstance(decision, Deny)
+
+
+def test_a_target_without_account_belongs_to_nobody() -> None:
+    target = replace(target_in(GROUPS), account=None)
+    decision = decide(AccessRequest(APP, Permission.OBJECT_ENCRYPT, target, NOW), EVERYTHING)
+    assert decision == Deny("not-visible", "Not found", visible=False)
+
+
+def test_what_may_not_be_seen_is_denied_as_absent_even_with_the_right_to_use_it() -> None:
+    held = frozenset({Permission.OBJECT_ENCRYPT})
+    request = AccessRequest(APP, Permission.OBJECT_ENCRYPT, target_in(GROUPS[:1], see=Permission.OBJECT_GET), NOW)
+    assert decide(request, Facts(groups={GROUPS[0]: held})) == Deny("not-visible", "Not found", visible=False)
+    seeing = Facts(groups={GROUPS[0]: held | {Permission.OBJECT_GET}})
+    assert isinstance(decide(request, seeing), Allow)
+
+
+def test_what_may_be_seen_but_not_used_is_denied_openly() -> None:
+    request = AccessRequest(APP, Permission.OBJECT_ENCRYPT, target_in(GROUPS[:1], see=Permission.OBJECT_GET), NOW)
+    decision = decide(request, Facts(groups={GROUPS[0]: frozenset({Permission.OBJECT_GET})}))
+    assert decision == Deny("not-granted", "No permission to encrypt under an object")
+
+
+@pytest.mark.parametrize("permission", [p for p in BOUND if CATALOGUE[p].scope is Scope.GROUP])
+def test_everywhere_asks_for_every_group_and_the_others_for_one(permission: Permission) -> None:
+    request = AccessRequest(APP, permission, target_in(GROUPS[:2]), NOW)
+    one = Facts(groups={GROUPS[0]: frozenset({permission})})
+    both = Facts(groups=dict.fromkeys(GROUPS[:2], frozenset({permission})))
+    assert isinstance(decide(request, one), Allow) is not CATALOGUE[permission].everywhere
+    assert isinstance(decide(request, both), Allow)
+    assert isinstance(decide(request, Facts(all_groups=frozenset({permission}))), Allow)
+
+
+@pytest.mark.parametrize("permission", [p for p in BOUND if CATALOGUE[p].scope is Scope.GROUP])
+def test_a_target_in_no_group_needs_the_right_in_all_groups(permission: Permission) -> None:
+    request = AccessRequest(APP, permission, target_in(()), NOW)
+    assert isinstance(decide(request, Facts(groups=dict.fromkeys(GROUPS, frozenset(PERMISSIONS)))), Deny)
+    assert isinstance(decide(request, Facts(all_groups=frozenset({permission}))), Allow)
+
+
+@pytest.mark.parametrize("permission", BOUND)
+def test_rights_on_the_account_and_in_groups_are_not_each_other(permission: Permission) -> None:
+    request = AccessRequest(APP, permission, target_in(GROUPS[:1]), NOW)
+    held = frozenset({permission})
+    of_account = CATALOGUE[permission].scope is Scope.ACCOUNT
+    assert isinstance(decide(request, Facts(account=held)), Allow) is of_account
+    assert isinstance(decide(request, Facts(all_groups=held, groups={GROUPS[0]: held})), Allow) is not of_account
+
+
+def _as(**parts: object) -> Principal:
+    return replace(APP, **parts)  # type: ignore[arg-type]
+
+
+@given(st.sampled_from([p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]), st.integers(0, 10**9))
+def test_an_expired_session_denies_from_its_last_instant_on(permission: Permission, microseconds: int) -> None:
+    ended = NOW - timedelta(microseconds=microseconds)
+    request = AccessRequest(_as(expires_at=ended), permission, target_in(GROUPS), NOW)
+    decision = decide(request, EVERYTHING)
+    assert isinstance(decision, Deny)
+    assert decision.reason == "session-expired"
+    alive = replace(request, principal=_as(expires_at=NOW + timedelta(microseconds=microseconds + 1)))
+    assert isinstance(decide(alive, EVERYTHING), Allow)
+
+
+@given(
+    st.sampled_from([p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]),
+    st.integers(0, 7200),
+    st.integers(0, 7200),
+)
+def test_a_proof_older_than_asked_for_denies(permission: Permission, age: int, fresh_within: int) -> None:
+    proven = _as(authenticated_at=NOW - timedelta(seconds=age))
+    request = AccessRequest(proven, permission, target_in(GROUPS), NOW, float(fresh_within))
+    decision = decide(request, EVERYTHING)
+    assert isinstance(decision, Allow) is (age <= fresh_within)
+    if isinstance(decision, Deny):
+        assert decision.reason == "reauthenticate"
+
+
+@pytest.mark.parametrize("permission", [p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC])
+def test_a_proof_without_a_time_is_never_fresh(permission: Permission) -> None:
+    request = AccessRequest(_as(authenticated_at=None), permission, target_in(GROUPS), NOW, 3600.0)
+    assert isinstance(decide(request, EVERYTHING), Deny)
