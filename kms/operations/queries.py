@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from kms.audit.entry import Category, Detail
 from kms.audit.models import AuditRecord
@@ -159,14 +159,17 @@ def read_audit(call: Call, command: ReadAudit, _payload: None) -> Sequence[Audit
 
 
 def _visible_audit(call: Call) -> QuerySet[AuditRecord]:
-    """All of the account for its auditors, else what touched the groups where audit.read is held, and one's own."""
+    """All of the account for its auditors, else what touched the groups where audit.read is held.
+
+    Not one's own attempts elsewhere: an entry knows whether its target was absent or invisible, and the caller must not.
+    """
     rows = AuditRecord.objects.filter(account_id=call.account)
     if Permission.AUDIT_READ_ACCOUNT in call.facts.account:
         return rows
     groups = call.facts.groups_with(Permission.AUDIT_READ)
     if groups is None:
         return rows
-    return rows.filter(Q(groups__overlap=list(groups)) | Q(actor_id=call.principal.id))
+    return rows.filter(groups__overlap=list(groups))
 
 
 def _describe_ref(command: GetObject) -> Mapping[str, Detail]:

@@ -68,7 +68,7 @@ def test_roles_hold_account_permissions_on_the_account_and_group_permissions_in_
         assert role.all_groups <= in_scope(Scope.GROUP)
     for held in GROUP_ROLES.values():
         assert held <= in_scope(Scope.GROUP)
-    assert APP_GRANTABLE <= in_scope(Scope.GROUP)
+    assert in_scope(Scope.GROUP) >= APP_GRANTABLE
 
 
 def test_every_role_that_a_row_may_name_has_a_spec() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,8 @@ from policies.permissions import APP_GRANTABLE, Permission
 from tests.kit.tenants import Tenant, new_tenant, unique
 
 TENANTS, GROUPS, OBJECTS = 3, 4, 12
+
+T = TypeVar("T")
 
 
 class World:
@@ -55,7 +58,7 @@ class World:
             execute(tenant.alice, ImportObject(template, SecretBytes(b"x")))
         self.principals += [tenant.alice, *users, *apps]
 
-    def _some[T](self, items: Iterable[T]) -> list[T]:
+    def _some(self, items: Iterable[T]) -> list[T]:
         return [item for item in sorted(items, key=str) if self._random.random() < 0.4]
 
 

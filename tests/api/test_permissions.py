@@ -1,0 +1,270 @@
+"""Every route, by everyone: who may succeeds, who may not gets 403, who may not even see gets 404.
+
+The table names a valid request for each route, so a new route without one fails here. A request is proven valid by the
+principal that may make it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from kms.api.routes import ENDPOINTS
+from kms.api.wire.base import Endpoint
+from policies.permissions import Permission
+from tests.api.test_bad_input import login
+from tests.api.test_edges import body_for
+from tests.kit.tenants import PASSWORD, Tenant, new_tenant, unique
+
+DATA = base64.b64encode(b"sixteen bytes ok").decode()
+
+
+@dataclass
+class World:
+    """One account with one of everything, and the people who try."""
+
+    tenant: Tenant
+    keys: dict[str, str]
+    credentials: dict[str, Any]
+    removable: str
+
+    def ids(self) -> dict[str, str]:
+        return {
+            "key_id": self.keys["AES"],
+            "group_id": str(self.tenant.group.id),
+            "app_id": str(self.tenant.app.id),
+            "user_id": self.removable,
+            "acct_id": str(self.tenant.account.id),
+        }
+
+
+@dataclass(frozen=True)
+class Case:
+    """``by`` succeeds. ``sees``: what a principal that sees the target and may not gets (an app without permissions, or
+    an auditor); ``outside``: what one that does not see it gets. 200 where everyone may and gets their own view."""
+
+    by: str
+    sees: int = 403
+    outside: int = 404
+    body: Callable[[World], Any] | None = None
+    path: Callable[[World], dict[str, str]] | None = None
+
+
+def new_key(world: World, **fields: Any) -> dict[str, Any]:
+    return {"name": unique("k"), "group_id": str(world.tenant.group.id), "obj_type": "AES", **fields}
+
+
+def empty_group(world: World) -> dict[str, str]:
+    return {"group_id": str(world.tenant.new_group().id)}
+
+
+def spare_app(world: World) -> dict[str, str]:
+    return {"app_id": str(world.tenant.new_app().id)}
+
+
+def spare_user(world: World) -> dict[str, str]:
+    return {"user_id": str(world.tenant.member("member").id)}
+
+
+def spare_key(world: World) -> dict[str, str]:
+    return {"key_id": str(world.tenant.key().id)}
+
+
+def dormant_key(world: World) -> dict[str, str]:
+    from kms.objects.models import SecurityObject
+    from kms.operations.command import ObjectRef
+
+    ref: ObjectRef = world.tenant.key()
+    SecurityObject.objects.filter(id=ref.id).update(state="pre-active")
+    return {"key_id": str(ref.id)}
+
+
+def exported(world: World) -> dict[str, str]:
+    return {"key_id": world.keys["exported"]}
+
+
+def app_body(world: World) -> dict[str, Any]:
+    group = str(world.tenant.group.id)
+    return {"name": unique("app"), "add_groups": {group: ["ENCRYPT"]}, "default_group": group}
+
+
+_EVERYONE = {"sees": 200, "outside": 200}
+_SELF = {"sees": 204, "outside": 204}
+CASES: dict[str, Case] = {
+    "Refresh": Case("alice", **_SELF),
+    "Reauthenticate": Case("alice", **_EVERYONE),
+    "Terminate": Case("alice", **_SELF),
+    # The auditor belongs to this account; the outsider to another.
+    "SelectAccount": Case("alice", 200, 404, lambda w: {"acct_id": w.ids()["acct_id"]}),
+    "ListAccounts": Case("alice", **_EVERYONE),
+    "CreateAccount": Case("alice", 403, 201, lambda _w: {"name": unique("account")}),
+    "GetAccount": Case("alice", 200, 404),
+    "UpdateAccount": Case("alice", body=lambda _w: {"description": "changed"}),
+    "ListUsers": Case("alice", **_EVERYONE),
+    "GetUserAccounts": Case("alice", **_EVERYONE),
+    "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),
+    "GetUser": Case("alice", 200, 404),
+    "UpdateUser": Case("alice", body=lambda _w: {"account_role": ["ACCOUNTAUDITOR", "STATEENABLED"]}),
+    "DeleteUserAccount": Case("alice", path=spare_user),
+    "ListGroups": Case("alice", **_EVERYONE),
+    "CreateGroup": Case("alice", 403, 201, lambda _w: {"name": unique("group")}),
+    "GetGroup": Case("alice", 200, 404),
+    "UpdateGroup": Case("alice", body=lambda _w: {"description": "changed"}),
+    "DeleteGroup": Case("alice", path=empty_group),
+    "ListApps": Case("alice", **_EVERYONE),
+    "CreateApp": Case("alice", body=app_body),
+    "GetApp": Case("alice", 200, 404),
+    "UpdateApp": Case("alice", body=lambda _w: {"description": "changed"}),
+    "DeleteApp": Case("alice", path=spare_app),
+    "GetAppCredential": Case("alice"),
+    "ResetAppSecret": Case("alice", path=spare_app, body=lambda _w: {}),
+    "ListSobjects": Case("alice", **_EVERYONE),
+    "CreateSobject": Case("alice", body=lambda w: new_key(w, key_size=128)),
+    "ImportSobject": Case("alice", body=lambda w: new_key(w, value=DATA)),
+    "GetSobject": Case("alice", 200, 404, lambda w: {"kid": w.keys["AES"]}),
+    "ExportSobject": Case("alice", body=lambda w: {"kid": w.keys["exported"]}),
+    "GetSobjectById": Case("alice", 200, 404),
+    "ExportSobjectById": Case("alice", path=exported),
+    "UpdateSobject": Case("alice", body=lambda _w: {"description": "changed"}),
+    "DeleteSobject": Case("alice", path=spare_key),
+    "ActivateSobject": Case("alice", path=dormant_key),
+    "GetAllLogs": Case("alice", **_EVERYONE),
+    "ListPlugins": Case("alice", **_EVERYONE),
+    "CreateDigest": Case("app", 200, 200, lambda _w: {"alg": "SHA256", "data": DATA}),
+}
+_FROM_EDGES = ["Encrypt", "Decrypt", "Sign", "Verify", "Mac", "MacVerify", "Wrap"]
+for _name in _FROM_EDGES:
+    for _form in (_name, f"{_name}ById"):
+        CASES[_form] = Case("app", body=lambda w, form=_form: body_for(form, w.keys))
+    if _name != "Wrap":
+        # Items are decided one by one: the batch itself answers 200 and each item says 403 or 404.
+        CASES[f"Batch{_name}" if _name != "MacVerify" else "BatchMacVerify"] = Case(
+            "app", 200, 200, lambda w, form=f"Batch{_name}": body_for(form, w.keys)
+        )
+ENDING = {"Terminate", "Reauthenticate"}
+# Needs an account to be invited to; tests/acceptance goes through it.
+ELSEWHERE = {"ProcessInvite", "Unwrap", "UnwrapById", "DeleteAccount", "Authenticate"}
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    tenant = new_tenant()
+    keys = {
+        "AES": tenant.key(),
+        "HMAC": tenant.key("HMAC", size=256),
+        "EC": tenant.key("EC", curve="NistP256"),
+        "exported": tenant.key(operations=["encrypt", "export"]),
+    }
+    removable = tenant.member("member")
+    return World(tenant, {kind: str(ref.id) for kind, ref in keys.items()}, {}, str(removable.id))
+
+
+class Actors:
+    """Logged in once each, but for the calls that end the session."""
+
+    def __init__(self, world: World, client: httpx.Client) -> None:
+        self._world, self._client = world, client
+        tenant = world.tenant
+        self._emails = {"alice": tenant.users["administrator"].email}
+        tenant.member("auditor")
+        self._emails["sees"] = tenant.users["auditor"].email
+        self._blind = tenant.new_app([])
+        self._stranger = new_tenant()
+        self._sessions: dict[str, dict[str, str]] = {}
+
+    def headers(self, who: str, *, fresh: bool = False) -> dict[str, str]:
+        if fresh:
+            return self._login(who)
+        if who not in self._sessions:
+            self._sessions[who] = self._login(who)
+        return self._sessions[who]
+
+    def _login(self, who: str) -> dict[str, str]:
+        if who == "outside":
+            return login(self._client, self._stranger.users["administrator"].email, self._stranger)
+        return login(self._client, self._emails[who], self._world.tenant)
+
+    def app(self, who: str) -> Any:
+        """Basic credentials: the app that may, one that sees and may not, one that sees nothing here."""
+        tenant = self._world.tenant
+        if who == "outside":
+            return self._stranger.api_key()
+        return tenant.api_key(self._blind if who == "sees" else tenant.app)
+
+
+@pytest.fixture(scope="module")
+def actors(world: World, client: httpx.Client) -> Actors:
+    return Actors(world, client)
+
+
+def send(
+    endpoint: Endpoint, case: Case, world: World, actors: Actors, client: httpx.Client, who: str
+) -> httpx.Response:
+    ids = {**world.ids(), **(case.path(world) if case.path else {})}
+    if endpoint.operation.startswith(("Mac", "Sign", "Verify")):
+        ids["key_id"] = world.keys["HMAC" if endpoint.operation.startswith("Mac") else "EC"]
+    body = case.body(world) if case.body else None
+    path = endpoint.path.format(**ids)
+    if case.by == "app":
+        return client.request(endpoint.method, path, json=body, auth=actors.app(who))
+    who = case.by if who == "may" else who
+    return client.request(
+        endpoint.method, path, json=body, headers=actors.headers(who, fresh=endpoint.operation in ENDING)
+    )
+
+
+def expected(endpoint: Endpoint, case: Case, who: str) -> int:
+    return {"may": endpoint.status, "sees": case.sees, "outside": case.outside}[who]
+
+
+@pytest.mark.parametrize("who", ["may", "sees", "outside"])
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.operation not in ELSEWHERE], ids=lambda e: e.operation)
+def test_each_route_answers_by_right(
+    endpoint: Endpoint, who: str, world: World, actors: Actors, client: httpx.Client
+) -> None:
+    case = CASES[endpoint.operation]
+    response = send(endpoint, case, world, actors, client, who)
+    assert response.status_code == expected(endpoint, case, who), response.text
+    if endpoint.operation.startswith("Batch"):
+        wanted = {"may": 200, "sees": 403, "outside": 404}[who]
+        assert {item["status"] for item in response.json()} == {wanted}
+
+
+def test_the_table_names_every_route() -> None:
+    assert {e.operation for e in ENDPOINTS} == set(CASES) | ELSEWHERE
+
+
+def test_lists_show_a_stranger_nothing(world: World, actors: Actors, client: httpx.Client) -> None:
+    headers = actors.headers("outside")
+    theirs = set(world.ids().values()) | set(world.keys.values())
+    for path in (
+        "/crypto/v1/keys",
+        "/sys/v1/groups",
+        "/sys/v1/apps",
+        "/sys/v1/users",
+        "/sys/v1/accounts",
+        "/sys/v1/logs",
+    ):
+        text = client.get(path, headers=headers).text
+        assert not [one for one in theirs if one in text], path
+
+
+def test_an_app_manages_objects_only_with_the_permission_for_it(world: World, client: httpx.Client) -> None:
+    tenant = world.tenant
+    body = new_key(world, key_size=128)
+    refused = client.post(
+        "/crypto/v1/keys", json=body, auth=tenant.api_key(tenant.new_app([Permission.OBJECT_ENCRYPT]))
+    )
+    assert refused.status_code == 403
+    allowed = client.post("/crypto/v1/keys", json=body, auth=tenant.api_key(tenant.new_app([Permission.OBJECT_MANAGE])))
+    assert allowed.status_code == 201
+
+
+def test_a_password_opens_a_session_and_nothing_else(world: World, client: httpx.Client) -> None:
+    email = world.tenant.users["administrator"].email
+    assert client.get("/crypto/v1/keys", auth=(email, PASSWORD)).status_code == 401
