@@ -161,7 +161,7 @@ def read_audit(call: Call, command: ReadAudit, _payload: None) -> Sequence[Audit
 def _visible_audit(call: Call) -> QuerySet[AuditRecord]:
     """All of the account for its auditors, else what touched the groups where audit.read is held.
 
-    Not one's own attempts elsewhere: an entry knows whether its target was absent or invisible, and the caller must not.
+    Not one's own attempts elsewhere: an entry knows if its target was absent or invisible, and the caller must not.
     """
     rows = AuditRecord.objects.filter(account_id=call.account)
     if Permission.AUDIT_READ_ACCOUNT in call.facts.account:

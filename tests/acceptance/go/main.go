@@ -156,8 +156,8 @@ func sessions() {
 	step("select_an_account", func() error {
 		accounts, err := admin.GetUserAccounts(ctx)
 		must(err)
+		check(len(accounts) == 1, "%+v", accounts)
 		for account = range accounts {
-			check(accounts[account].Roles != nil, "%+v", accounts)
 		}
 		_, err = admin.SelectAccount(ctx, sdkms.SelectAccountRequest{AcctID: account})
 		return err

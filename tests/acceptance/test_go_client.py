@@ -1,0 +1,46 @@
+"""The vendor's Go client as a module, unmodified: see `go/main.go` for what each step does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import steps
+from tests.acceptance.server import RunningServer
+
+PROGRAM = Path(__file__).with_name("go")
+
+
+def _names() -> list[str]:
+    return re.findall(r'^\tstep\("(\w+)"', (PROGRAM / "main.go").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def go(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> steps.Steps:
+    if shutil.which("go") is None:
+        reason = "go is not on the PATH, so the Go client cannot be built"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    binary = tmp_path_factory.mktemp("go") / "steps"
+    command = ["go", "build", "-buildvcs=false", "-trimpath", "-o", str(binary), "."]
+    built = subprocess.run(command, cwd=PROGRAM, capture_output=True, text=True, timeout=110, check=False)
+    assert built.returncode == 0, built.stderr
+    environment = {
+        **os.environ,
+        "STEPS_URL": server.url,
+        "STEPS_CA": str(server.ca),
+        "STEPS_EMAIL": server.email,
+        "STEPS_PASSWORD": server.password,
+    }
+    return steps.run([binary], environment)
+
+
+@pytest.mark.parametrize("name", _names())
+def test_the_go_client_does(go: steps.Steps, name: str) -> None:
+    go.check(name)
