@@ -11,7 +11,7 @@ from accounts.models import Account, AccountRole, App, Group, Membership
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.operations.authority import absent
-from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from policies.decision import Target
 from policies.permissions import Permission
@@ -147,10 +147,7 @@ def _describe(command: Any) -> Mapping[str, Detail]:
     return {"name": command.name}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         CreateAccount,

@@ -27,7 +27,7 @@ from kms.crypto.errors import ParameterInvalid
 from kms.objects import keystore
 from kms.objects.binding import credential_binding
 from kms.operations.authority import absent
-from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.queries import Page, resolve_listing
 from kms.secret import SecretBytes
@@ -300,10 +300,7 @@ def _describe(command: CreateApp) -> Mapping[str, Detail]:
     return {"name": command.name, "role": command.role}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateApp, "app.create", _resolve_creation, create_app, describe=_describe),
     _operation(ListApps, "app.list", resolve_listing, list_apps),

@@ -87,6 +87,15 @@ class Operation(Generic[C]):
     irreversible: bool = False
 
 
+def control(category: Category) -> Callable[..., Operation[Any]]:
+    """A module's shorthand for the rows of its table: all on the control plane, of one category."""
+
+    def operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+        return Operation(command, action, category, Plane.CONTROL, resolve, handle, **parts)
+
+    return operation
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
     """How a caller names an object: exactly one field is set."""

@@ -16,7 +16,7 @@ from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.objects.models import SecurityObject
 from kms.operations.authority import absent
-from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from kms.operations.queries import Page, resolve_listing
 from policies.decision import Target
@@ -143,10 +143,7 @@ def _describe(command: Any) -> Mapping[str, Detail]:
     return {"name": command.name}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateGroup, "group.create", _resolve_account, create_group, describe=_describe),
     _operation(ListGroups, "group.list", resolve_listing, list_groups),

@@ -30,7 +30,7 @@ from kms.objects.snapshot import ObjectSnapshot
 from kms.objects.state import Cryptoperiod, KeyState, effective_state, initial_state
 from kms.operations import wrapping
 from kms.operations.authority import absent, object_target
-from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
 from kms.operations.transient import make_transient
 from kms.secret import SecretBytes
@@ -495,18 +495,7 @@ def _describe_ref(command: Any) -> Mapping[str, Detail]:
     return {"subject": str(command.key)}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(
-        command=command,
-        action=action,
-        category=Category.ADMINISTRATIVE,
-        plane=Plane.CONTROL,
-        resolve=resolve,
-        handle=handle,
-        **parts,
-    )
-
-
+_operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateObject, "object.create", _resolve_creation, create_object, describe=_describe_creation),
     _operation(ImportObject, "object.import", _resolve_creation, import_object, describe=_describe_creation),

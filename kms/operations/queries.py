@@ -17,7 +17,7 @@ from kms.audit.entry import Category, Detail
 from kms.audit.models import AuditRecord
 from kms.objects.models import SecurityObject
 from kms.operations.authority import absent, object_target
-from kms.operations.command import Call, Command, ObjectRef, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.lifecycle import ObjectView, view_of
 from policies.decision import Target
@@ -176,10 +176,7 @@ def _describe_ref(command: GetObject) -> Mapping[str, Detail]:
     return {"subject": str(command.key)}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.OTHER, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.OTHER)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(GetObject, "object.get", _resolve_object, get_object, describe=_describe_ref),
     _operation(ListObjects, "object.list", resolve_listing, list_objects),

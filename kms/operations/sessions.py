@@ -16,7 +16,7 @@ from accounts.errors import NotAuthenticated
 from accounts.models import Membership, Session
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.audit.entry import Category, Detail
-from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from policies.decision import Target
 from policies.facts import known_of
@@ -147,10 +147,7 @@ def _describe_login(command: LogIn) -> Mapping[str, Detail]:
     return {"email": command.credential.username[:64]}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.AUTHENTICATION, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(LogIn, "session.create", _resolve_login, log_in, describe=_describe_login),
     _operation(RefreshSession, "session.refresh", _resolve_session, refresh_session),

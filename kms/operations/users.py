@@ -19,7 +19,7 @@ from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import absent
-from kms.operations.command import Call, Command, Operation, Plane, Resolved
+from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.queries import Page
 from kms.secret import SecretBytes
@@ -299,10 +299,7 @@ def _describe_invitation(command: InviteUser) -> Mapping[str, Detail]:
     return {"email": command.email, "role": command.role}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
-    return Operation(command, action, Category.ADMINISTRATIVE, Plane.CONTROL, resolve, handle, **parts)
-
-
+_operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(InviteUser, "user.invite", _resolve_invitation, invite_user, describe=_describe_invitation),
     _operation(

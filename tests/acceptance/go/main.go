@@ -195,8 +195,8 @@ func administration() {
 		users, err := admin.ListUsers(ctx, nil)
 		must(err)
 		for _, user := range users {
-			if *user.UserEmail == os.Getenv("STEPS_EMAIL") {
-				_, err = admin.GetUser(ctx, *user.UserID)
+			if user.UserEmail == os.Getenv("STEPS_EMAIL") {
+				_, err = admin.GetUser(ctx, user.UserID)
 				return err
 			}
 		}
@@ -205,7 +205,7 @@ func administration() {
 	step("create_and_change_a_group", func() error {
 		created, err := admin.CreateGroup(ctx, sdkms.GroupRequest{Name: unique("group")})
 		must(err)
-		group = *created.GroupID
+		group = created.GroupID
 		changed, err := admin.UpdateGroup(ctx, group, sdkms.GroupRequest{Description: sdkms.Some("changed")})
 		must(err)
 		found, err := admin.GetGroup(ctx, group)
@@ -217,7 +217,7 @@ func administration() {
 		groups, err := admin.ListGroups(ctx, &sdkms.GetGroupsParams{Limit: sdkms.Some(uint(100))})
 		must(err)
 		for _, found := range groups {
-			if *found.GroupID == group {
+			if found.GroupID == group {
 				return nil
 			}
 		}
@@ -582,7 +582,7 @@ func ending() {
 		return nil
 	})
 	step("page_and_filter_the_audit_log", func() error {
-		kinds := []sdkms.ActionType{sdkms.ActionTypeCryptooperation}
+		kinds := []sdkms.ActionType{sdkms.ActionTypeCryptoOperation}
 		first, err := admin.GetAllLogs(ctx, &sdkms.LogsParams{Size: sdkms.Some(uint32(1)), ActionType: &kinds})
 		must(err)
 		check(len(first.Hits) == 1 && first.Hits[0].Source.ActionType == kinds[0], "%+v", first.Hits)
@@ -600,7 +600,7 @@ func ending() {
 		return nil
 	})
 	step("what_is_not_offered_is_refused", func() error {
-		_, err := app.Derive(ctx, sdkms.DeriveKeyRequest{Name: unique("derived"), ObjType: sdkms.ObjectTypeAes})
+		_, err := app.Derive(ctx, sdkms.DeriveKeyRequest{Name: unique("derived")})
 		refused(404, "no such path", err)
 		return nil
 	})
