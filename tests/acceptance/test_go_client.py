@@ -9,15 +9,23 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.acceptance import steps
 from tests.acceptance.server import RunningServer
 
 PROGRAM = Path(__file__).with_name("go")
+# Steps that the server does not serve yet, each with what is missing.
+NOT_YET = {"list_apps_sorted": "lists of apps, groups and users come sorted by name only"}
 
 
 def _names() -> list[str]:
     return re.findall(r'^\tstep\("(\w+)"', (PROGRAM / "main.go").read_text(), re.MULTILINE)
+
+
+def _marked(name: str) -> ParameterSet:
+    marks = [pytest.mark.xfail(reason=NOT_YET[name], strict=True)] if name in NOT_YET else []
+    return pytest.param(name, marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +49,6 @@ def go(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> steps
     return steps.run([binary], environment)
 
 
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", map(_marked, _names()))
 def test_the_go_client_does(go: steps.Steps, name: str) -> None:
     go.check(name)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters, wire_time
+from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters
 from kms.audit.models import AuditRecord
 from kms.operations.queries import MAX_PAGE, ReadAudit
 
@@ -130,7 +130,7 @@ def _source(row: AuditRecord) -> Source:
         object_id=row.object_id or _NOBODY,
         response_time={"secs": row.duration_us // 1_000_000, "nanos": row.duration_us % 1_000_000 * 1000},
         severity=_WIRE_SEVERITY[row.severity],
-        time=wire_time(row.time) or "",
+        time=row.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),  # RFC 3339 here alone: the Go client asks it
     )
 
 
