@@ -54,7 +54,6 @@ ALLOWED_DETAILS = frozenset(
         "name",
         "operations",
         "fields",
-        "matched",
         "returned",
         "email",
         "role",

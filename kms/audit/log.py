@@ -146,7 +146,15 @@ class GroupCommit:
         """Commit the batch; calls with stale versions are sent back, the others tried again without them."""
         while batch:
             versions, behind = _common_versions(batch)
-            stale = behind or self._commit([t.entry for t in batch], versions)
+            try:
+                stale = behind or self._commit([t.entry for t in batch], versions)
+            except psycopg.OperationalError:
+                raise
+            except Exception:
+                if len(batch) == 1:
+                    raise
+                self._settle_apart(batch)
+                return
             if not stale:
                 _deliver(batch, Verdict.COMMITTED)
                 return
@@ -154,10 +162,22 @@ class GroupCommit:
             _deliver(affected, Verdict.STALE)
             batch = [t for t in batch if not _touches(t, stale)]
 
+    def _settle_apart(self, batch: list[_Ticket]) -> None:
+        """One by one: an entry that cannot be written must not take other callers' entries with it."""
+        logger.exception("a batch of %d entries could not be written; each is tried alone", len(batch))
+        for ticket in batch:
+            try:
+                self._settle([ticket])
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:
+                _fail([ticket], error)
+
     def _commit(self, entries: Sequence[AuditEntry], versions: Mapping[UUID, int]) -> dict[UUID, int | None]:
         """Empty when committed, else the stale subjects."""
-        parameters: dict[str, object] = dict(rows.columns_of(entries))
-        parameters["subjects"], parameters["versions"] = list(versions), list(versions.values())
+        parameters = rows.columns_of(entries)
+        parameters["subjects"] = rows.array(subject.hex for subject in versions)
+        parameters["versions"] = rows.array(map(str, versions.values()))
         for attempt in range(_RETRIES):
             try:
                 row = self._connected().execute(_COMMIT, parameters, prepare=True).fetchone()
@@ -254,4 +274,7 @@ def group_commit() -> GroupCommit:
     if found is not None:
         return found
     with _committers_lock:
-        return _committers.setdefault(os.getpid(), GroupCommit())
+        found = _committers.get(os.getpid())
+        if found is None:
+            found = _committers[os.getpid()] = GroupCommit()
+        return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 import msgspec
 
-from kms.audit.entry import AuditEntry
+from kms.audit.entry import AuditEntry, Detail
 
 TABLE = "audit_entry"
 
-# Column, and the SQL type its values travel as. Groups and details travel as text: ragged arrays do not unnest.
+# Column, and its SQL type. Groups and details are unnested as text: ragged arrays do not unnest.
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("account_id", "uuid"),
     ("actor_kind", "text"),
@@ -36,32 +37,51 @@ SELECTED = ", ".join(f"r.{name}{_CASTS.get(name, '')}" for name, _ in COLUMNS)
 UNNESTED = ", ".join(f"%({name})s::{kind}[]" for name, kind in COLUMNS)
 
 _encode = msgspec.json.Encoder().encode
+_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
 
-def row_of(entry: AuditEntry) -> tuple[object, ...]:
-    """The values of COLUMNS, in order."""
+def row_of(entry: AuditEntry) -> tuple[str, ...]:
+    """The values of COLUMNS, in order, as elements of array literals."""
     return (
-        entry.account,
-        entry.actor_kind,
-        entry.actor_id,
-        entry.method,
-        entry.session,
-        entry.action,
-        entry.category,
-        entry.severity,
-        entry.outcome,
-        entry.reason,
-        entry.object_kind,
-        entry.object_id,
-        "{" + ",".join(str(group) for group in entry.groups) + "}",
-        entry.client_ip,
-        entry.request_id,
-        entry.duration_us,
-        _encode(dict(entry.details)).decode() if entry.details else "{}",
+        _uuid(entry.account),
+        _text(entry.actor_kind),
+        _uuid(entry.actor_id),
+        _text(entry.method),
+        _uuid(entry.session),
+        _text(entry.action),
+        _text(entry.category),
+        _text(entry.severity),
+        _text(entry.outcome),
+        _text(entry.reason),
+        _text(entry.object_kind),
+        _uuid(entry.object_id),
+        '"{' + ",".join(group.hex for group in entry.groups) + '}"',
+        "NULL" if entry.client_ip is None else _text(entry.client_ip),
+        entry.request_id.hex,
+        str(entry.duration_us),
+        _details(entry.details) if entry.details else '"{}"',
     )
 
 
-def columns_of(entries: Sequence[AuditEntry]) -> dict[str, list[object]]:
-    """The same, turned on its side for ``unnest``."""
+def _uuid(value: UUID | None) -> str:
+    return "NULL" if value is None else value.hex
+
+
+def _text(value: str) -> str:
+    """A quoted element (PostgreSQL §8.15.2). Escaping here costs a tenth of the driver's general array dumper."""
+    return f'"{value.translate(_ESCAPES)}"'
+
+
+def _details(details: Mapping[str, Detail]) -> str:
+    """As JSON. A NUL, which a name may hold and jsonb may not, is shown as the replacement character."""
+    return _text(_encode(dict(details)).decode().replace("\\u0000", "\ufffd"))
+
+
+def array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def columns_of(entries: Sequence[AuditEntry]) -> dict[str, str]:
+    """One array literal per column, for ``unnest``."""
     turned = zip(*map(row_of, entries), strict=True)
-    return {name: list(values) for (name, _), values in zip(COLUMNS, turned, strict=True)}
+    return {name: array(values) for (name, _), values in zip(COLUMNS, turned, strict=True)}

@@ -243,7 +243,7 @@ class Connection:
             log.critical("the module is sealed until the process restarts: %s", fault)
             return
         # Jitter, so that many workers don't come back in step; not a secret, hence not the secrets module.
-        self._retry_at = time.monotonic() + self._pause * random.uniform(0.75, 1.25)  # noqa: S311
+        self._retry_at = time.monotonic() + self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _start(self) -> Attachment:

@@ -5,6 +5,7 @@ It must not know principals' rights, commands, audit or the wire.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from uuid import UUID
@@ -21,7 +22,9 @@ TOKEN, SEALED = "token", "sealed"
 _factory: Callable[[], CryptographicModule] | None = None
 _module: CryptographicModule | None = None
 _deployment: UUID | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()
+_PAGE_BYTES = 4096
+_page: tuple[int, bytes] = (0, b"")
 
 
 class GrantMismatch(Exception):
@@ -97,6 +100,20 @@ def unwrap(
 def rebind(blob: bytes, *, binding: bytes, to: bytes) -> bytes:
     """The same material, bound to changed fields."""
     return module().rebind(blob, binding=binding, to=to)
+
+
+def random(length: int) -> bytes:
+    """Bytes from the token's generator for public use (IVs), fetched by the page: a call costs more than its bytes.
+
+    A page belongs to one process: a forked child must not hand out what its parent will.
+    """
+    global _page
+    with _lock:
+        pid, page = _page
+        if pid != os.getpid() or len(page) < length:
+            pid, page = os.getpid(), module().random(max(_PAGE_BYTES, length))
+        _page = (pid, page[length:])
+        return page[:length]
 
 
 def authenticate(blob: bytes, *, binding: bytes) -> None:

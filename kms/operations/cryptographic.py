@@ -132,7 +132,7 @@ class BatchItem:
 def encrypt(call: Call, command: Encrypt, key: ObjectSnapshot) -> Keyed:
     algorithm = _algorithm(key, command.algorithm)
     opened = keystore.open_key(call.grants[-1], key, Usage.ENCRYPT | Usage.DECRYPT)
-    result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.module().random)
+    result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.random)
     return Keyed(key, result)
 
 
@@ -174,7 +174,7 @@ def wrap_key(call: Call, command: WrapKey, key: ObjectSnapshot, subject: ObjectS
     call.details["subject"] = str(subject.id)
     material = keystore.material(call.grants[1], subject)
     opened = keystore.open_key(call.grants[0], key, wrapping.WRAPPING_USAGE)
-    return wrapping.wrap(opened, key.kind, command.parameters, material, keystore.module().random)
+    return wrapping.wrap(opened, key.kind, command.parameters, material, keystore.random)
 
 
 def digest(_call: Call, command: Digest, _payload: None) -> bytes:

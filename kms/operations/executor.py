@@ -205,12 +205,12 @@ def _control_attempt(principal: Principal, command: Command, operation: Operatio
     except OperationalError:
         raise
     except Exception as error:
-        _record_failure(_entry(call, command, operation, error, started))
+        _record_apart(_entry(call, command, operation, error, started))
         raise
 
 
-def _record_failure(entry: AuditEntry) -> None:
-    """In a transaction of its own: the one that failed is rolled back."""
+def _record_apart(entry: AuditEntry) -> None:
+    """In a transaction of its own: before the call's begins, or after it was rolled back."""
     try:
         log.append(entry)
     except DatabaseError as error:
@@ -219,7 +219,7 @@ def _record_failure(entry: AuditEntry) -> None:
 
 def _announce(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> None:
     """What cannot be undone leaves a trace even when the server dies in the middle of it (ARCHITECTURE §7 rule 3)."""
-    log.append(
+    _record_apart(
         AuditEntry(
             action=operation.action,
             category=operation.category,

@@ -43,6 +43,16 @@ def clients() -> Path:
     return CLIENTS
 
 
+@pytest.fixture(scope="session")
+def golang() -> None:
+    """What needs Go is skipped where there is none, but never in continuous integration."""
+    if shutil.which("go") is None:
+        reason = "go is not on the PATH, so the vendor's Go client cannot be used"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """How one run of the CLI ended. ``out`` is what it wrote to standard output, as text."""

@@ -1,6 +1,6 @@
-"""A server under test, started exactly as `make run` starts one: its own process, data folder, port, token and database.
+"""A server under test, started exactly as `make run` does it: own process, data folder, port, token and database.
 
-Also for tests that hurt it: `kill` is SIGKILL for the parent and its workers, `start` takes the same data folder up again.
+Also for tests that hurt it: `kill` is SIGKILL for the parent and its workers, `start` takes up the same data folder.
 """
 
 from __future__ import annotations
@@ -120,11 +120,7 @@ class RunningServer:
 
     def remove(self) -> None:
         """Whatever a test left running is ended, the orphaned database included. The data folder is the caller's."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._kill_group(self.process)
-            self._finish_reading(self.process)
-            self.process = None
+        self._end()
         EmbeddedPostgres(self.data).stop()
         sockets = socket_directory(self.data)
         if not sockets.is_relative_to(self.data) and sockets.is_dir():
@@ -205,6 +201,13 @@ class RunningServer:
         assert process is not None, "it does not run"
         return process
 
+    def _end(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._kill_group(self.process)
+            self._finish_reading(self.process)
+            self.process = None
+
     @staticmethod
     def _kill_group(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -220,7 +223,7 @@ class RunningServer:
             if "Serving on" in self.output and self._healthy():
                 return
             time.sleep(0.05)
-        self.remove()
+        self._end()
         raise AssertionError(f"the server did not become ready; it said:\n{self.output}")
 
     def _healthy(self) -> bool:

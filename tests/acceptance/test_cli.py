@@ -62,6 +62,9 @@ NOT_SERVED = {
 }
 
 
+DERIVE = ("--mode", "CBC", "--iv", "00" * 16, "--plain", "0123456789abcdef")
+
+
 class Key:
     """A key and, when it can be exported, its material."""
 
@@ -125,8 +128,20 @@ def test_every_sub_command_is_tested_here_or_named_as_not_served(cli: Cli) -> No
     "arguments",
     [
         ("agree-key", "--private-key", "{ec}", "--public-key", "{ec}", "--name", "n", "--key-size", "256"),
-        ("derive-key", "--kid", "{aes}", "--name", "n", "--key-size", "256", "--key-type", "AES", "--alg", "AES")
-        + ("--mode", "CBC", "--iv", "00" * 16, "--plain", "0123456789abcdef"),
+        (
+            "derive-key",
+            "--kid",
+            "{aes}",
+            "--name",
+            "n",
+            "--key-size",
+            "256",
+            "--key-type",
+            "AES",
+            "--alg",
+            "AES",
+            *DERIVE,
+        ),
         ("encrypt-init", "--kid", "{aes}", "--alg", "AES", "--mode", "CBC", "--iv", "00" * 16, "--state", "state"),
         ("key-attestation", "--kid", "{rsa}"),
         ("ldap-auth", "--user-email", "a@example.org", "--password", "p"),
@@ -330,6 +345,7 @@ def test_a_key_is_created_and_shown(app: Cli, kind: str, arguments: tuple[str, .
     assert found["description"] == "made here"
     assert found["custom_metadata"] == {"owner": "acceptance"}
     assert found["state"] == "Active"
+    assert found["origin"] == "FortanixHSM"
     assert "EXPORT" not in found["key_ops"]
     assert shape.items() <= found.items()
 
@@ -399,9 +415,7 @@ def test_a_deleted_key_is_gone(app: Cli) -> None:
     key = made(app, "AES", "--key-size", "256")
     app("delete-key", "--kid", key.kid)
     plain = app.file("plain", BLOCKS)
-    error = app.refused(
-        "encrypt", "--kid", key.kid, "--alg", "AES", "--mode", "ECB", "--in", plain, "--out", "cipher"
-    )
+    error = app.refused("encrypt", "--kid", key.kid, "--alg", "AES", "--mode", "ECB", "--in", plain, "--out", "cipher")
     assert "status:   404" in error
     assert key.kid not in app("list-keys").out
 
@@ -429,6 +443,7 @@ def test_an_imported_aes_key_comes_back_as_hex(app: Cli) -> None:
     arguments = ("--obj-type", "AES", "--name", unique("imported"), "--der", "--exportable", "--force")
     kid = app("import-key", "--in", file, *arguments).out
     assert app("export-object", "--kid", kid).out == material.hex()
+    assert shown(app, kid)["origin"] == "External"
 
 
 @pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
@@ -452,7 +467,7 @@ def test_an_imported_ec_key_signs_as_itself(app: Cli) -> None:
 
 @pytest.mark.parametrize("kind", ["RSA", "EC"])
 def test_an_exported_private_key_is_a_pem_file_that_others_read(app: Cli, kind: str) -> None:
-    """The client writes its own armour, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY`, around what the server says."""
+    """The client writes `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY` around what the server says."""
     shape = ("--key-size", "2048") if kind == "RSA" else ("--ec-name", "NistP256")
     key = made(app, kind, *shape, export=True)
     private: Any = serialization.load_pem_private_key(app("export-object", "--kid", key.kid).stdout, None)
@@ -676,8 +691,8 @@ def test_a_private_key_travels_wrapped_and_still_signs(app: Cli, aes: Key) -> No
         aes_key_unwrap_with_padding(aes.material, app.read("wrapped")), None
     )
     assert opened.public_key() == public
-    arguments = ("--wrapping-kid", aes.kid, "--in", "wrapped", "--obj-type", "RSA", "--name", unique("unwrapped"))
-    kid = app("unwrap-key", *common, *arguments).out
+    back = ("--wrapping-kid", aes.kid, "--in", "wrapped", "--obj-type", "RSA", "--name", unique("unwrapped"))
+    kid = app("unwrap-key", *common, *back).out
     app("sign", "--kid", kid, "--hash-alg", "SHA256", "--in", app.file("data", TEXT), "--out", "signature")
     public.verify(app.read("signature"), TEXT, padding.PKCS1v15(), hashes.SHA256())
 

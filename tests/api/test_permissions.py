@@ -83,7 +83,7 @@ def spare_key(world: World) -> dict[str, str]:
 
 def dormant_key(world: World) -> dict[str, str]:
     ref: ObjectRef = world.tenant.key()
-    SecurityObject.objects.filter(id=ref.id).update(state="pre-active")
+    SecurityObject.objects.filter(id=str(ref.id)).update(state="pre-active")
     return {"key_id": str(ref.id)}
 
 

@@ -39,7 +39,7 @@ def places(server: RunningServer) -> Iterator[tuple[str, bytes]]:
         connection.execute("CHECKPOINT")
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
-            with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as rows:  # type: ignore[arg-type]  # our names
+            with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as rows:
                 yield f"table {table}", b"".join(bytes(row) for row in rows)
     for path in server.data.rglob("*"):
         if path.is_file() and path.name not in _HOLD_SECRETS:

@@ -326,6 +326,9 @@ def _sorting(wanted: ListParams) -> dict[str, Any]:
 
 # -- responses -----------------------------------------------------------------------------------------------------
 
+# Where the material was made. An imported key must not pass for one that was born here.
+_ORIGINS = {"generate": "FortanixHSM", "import": "External", "unwrap": "External"}
+
 
 def sobject(view: ObjectView) -> Sobject:
     row = view.row
@@ -337,7 +340,7 @@ def sobject(view: ObjectView) -> Sobject:
         enabled=row.enabled,
         key_ops=wire_operations(row.operations),
         obj_type=row.kind,
-        origin="Transient" if view.transient is not None else "FortanixHSM",
+        origin="Transient" if view.transient is not None else _ORIGINS[row.creation],
         public_only=row.public_only,
         kid=None if view.transient is not None else row.id,
         name=row.name or None,

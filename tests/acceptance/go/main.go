@@ -616,7 +616,9 @@ func ending() {
 		return nil
 	})
 	step("what_is_not_offered_is_refused", func() error {
-		_, err := app.Agree(ctx, sdkms.AgreeKeyRequest{Name: unique("agreed")})
+		_, err := app.Agree(ctx, sdkms.AgreeKeyRequest{
+			Name: unique("agreed"), PrivateKey: *byID(ecKey), PublicKey: *byID(ecKey),
+		})
 		refused(404, "no such path", err)
 		return nil
 	})

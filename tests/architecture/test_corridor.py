@@ -1,0 +1,92 @@
+"""Grants are made in one place, secrets leave their wrapper in few: both found by reading the tree."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.architecture.source import ROOT, called_name, calls_by_function, modules
+
+# Every place where a secret leaves its wrapper, with the reason. A new one is a decision, not an accident.
+REVEALS = {
+    ("kms/api/wire/apps.py", "_credential"): "the wire lets an administrator read an app's API key again",
+    ("kms/api/wire/objects.py", "_wire_material"): "export of an exportable object, in clear, is what was asked for",
+    ("kms/crypto/algorithms/certificate.py", "Certificate.describe"): "certificates are public; parsed on import",
+    ("kms/crypto/algorithms/ec.py", "EllipticCurve.describe"): "what is not a private key may be a public one",
+    ("kms/crypto/algorithms/rsa.py", "Rsa.describe"): "what is not a private key may be a public one",
+    ("kms/crypto/asymmetric.py", "load_private"): "imported private keys are parsed and checked",
+    ("kms/hsm/new_keys.py", "import_key"): "material on its way into the token",
+    (
+        "kms/hsm/opened_key.py",
+        "TokenKey._wrap_ragged.work",
+    ): "what the token cannot pad is wrapped here, for that moment",
+    ("kms/hsm/pkcs11.py", "Pkcs11Module.seal"): "sealing is encryption of the material in the token",
+    ("kms/hsm/sessions.py", "Connection._log_in"): "the token's PIN at login",
+    ("kms/hsm/token_objects.py", "wrap_held"): "an object for the token's wrapping of material that the server holds",
+    ("kms/hsm/token_setup.py", "_initialise"): "the PINs of a token that is made",
+    ("kms/operations/users.py", "checked_password"): "the password policy and the hasher take text",
+    ("kms/operations/wrapping.py", "wrap"): "wrapping by GCM is encryption of the material",
+}
+
+
+def test_a_grant_is_made_in_exactly_one_place() -> None:
+    made = [
+        (path, function)
+        for path, tree in modules()
+        for function, call in calls_by_function(tree)
+        if called_name(call) == "Grant"
+    ]
+    assert made == [("kms/operations/authority.py", "Authority.authorise")]
+
+
+def test_no_test_makes_a_grant_either() -> None:
+    made = [
+        path for path, tree in modules("tests") for _, call in calls_by_function(tree) if called_name(call) == "Grant"
+    ]
+    assert made == []
+
+
+def test_secrets_leave_their_wrapper_in_the_listed_places_only() -> None:
+    found = {
+        (path, function)
+        for path, tree in modules()
+        for function, call in calls_by_function(tree)
+        if called_name(call) == "reveal"
+    }
+    assert found - REVEALS.keys() == set(), "a new place reveals a secret: list it here with its reason, or don't"
+    assert REVEALS.keys() - found == set(), "no longer there: take it off the list"
+
+
+def test_nobody_reaches_past_reveal() -> None:
+    for path, tree in modules():
+        if path != "kms/secret.py":
+            named = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr == "_value"]
+            secret = [n for n in named if ast.unparse(n.value) not in {"self"}]
+            assert secret == [], path
+
+
+def test_only_the_corridor_and_the_keystores_room_know_the_keystore() -> None:
+    allowed = ("kms/operations/", "kms/objects/", "kms/config/")
+    for path, tree in modules("kms"):
+        imports = [ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+        if any("keystore" in line for line in imports):
+            assert path.startswith(allowed), path
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for path, tree in modules():
+        if tree.body and not path.endswith("__init__.py"):
+            assert ast.get_docstring(tree), path
+
+
+def test_a_suppression_carries_its_reason() -> None:
+    for folder in ("accounts", "policies", "kms"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "migrations" in path.parts:
+                continue
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                for mark in ("# noqa", "# type: ignore"):
+                    if mark in line:
+                        rest = line.partition(mark)[2]
+                        assert any(sign in rest for sign in (" - ", "  # ", " (")), (
+                            f"{path.relative_to(ROOT)}:{number} gives no reason"
+                        )

@@ -1,0 +1,157 @@
+"""Every row that a decision reads moves its subject's version when it changes, whoever changes it and however."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from accounts.clock import clock
+from accounts.models import Account, App, AppGroup, FactVersion, Group, GroupMembership, Membership, Session, User
+from accounts.principal import AuthenticationMethod
+from accounts.sessions import issue
+from kms.objects.models import SecurityObject
+from policies.facts import read_versions
+from tests.architecture.source import ROOT
+from tests.kit.tenants import Tenant, new_tenant
+
+READERS = ("policies/facts.py", "kms/operations/caches.py", "kms/objects/snapshot.py")
+# Table -> the column that names the subject whose facts the row is part of.
+SUBJECTS = {
+    "accounts_account": "id",
+    "accounts_user": "id",
+    "accounts_membership": "user_id",
+    "accounts_groupmembership": "user_id",
+    "accounts_group": "id",
+    "accounts_app": "id",
+    "accounts_appgroup": "app_id",
+    "accounts_session": "id",
+    "objects_securityobject": "id",
+}
+
+
+def _own_models() -> list[Any]:
+    return [model for model in apps.get_models() if model.__module__.startswith(("accounts.", "kms."))]
+
+
+def models_read(path: str) -> set[str]:
+    """The tables of the models that a module imports."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    return {model._meta.db_table for model in _own_models() if model.__name__ in imported}
+
+
+def triggers() -> dict[str, str]:
+    """Table -> what its trigger takes as the subject's column, from the live database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tgrelid::regclass::text, pg_get_triggerdef(oid), tgenabled FROM pg_trigger "
+            "WHERE tgname = 'fact_version' AND NOT tgisinternal"
+        )
+        found = {}
+        for table, definition, enabled in cursor.fetchall():
+            assert enabled == "O", f"the trigger of {table} is switched off"
+            assert "AFTER INSERT OR DELETE OR UPDATE" in definition
+            assert "FOR EACH ROW" in definition
+            found[table] = definition.rpartition("('")[2].removesuffix("')")
+    return found
+
+
+def test_every_table_that_decisions_read_has_the_trigger() -> None:
+    read = set().union(*map(models_read, READERS)) - {FactVersion._meta.db_table}
+    assert len(read) >= 5
+    assert read <= triggers().keys()
+
+
+def test_triggers_take_the_column_that_names_the_subject() -> None:
+    assert triggers() == SUBJECTS
+
+
+def test_the_servers_role_cannot_switch_the_triggers_off() -> None:
+    with connection.cursor() as cursor:
+        for statement in ("ALTER TABLE accounts_app DISABLE TRIGGER ALL", "SET session_replication_role = replica"):
+            with pytest.raises(Exception, match=r"must be owner|permission denied"):
+                cursor.execute(statement)
+
+
+# -- each table: a change bumps its subject, and nobody else's ------------------------------------------------------
+
+
+def _session(tenant: Tenant) -> UUID:
+    session, _ = issue(tenant.app, AuthenticationMethod.API_KEY, clock.now(), clock.now())
+    return session.id
+
+
+def _object(tenant: Tenant) -> UUID:
+    made = tenant.key().id
+    assert made is not None
+    return made
+
+
+Row = tuple[Any, UUID]
+
+
+def of(model: Any, row_id: UUID) -> Row:
+    return model.objects.filter(id=row_id), row_id
+
+
+ROWS: dict[str, Callable[[Tenant], Row]] = {
+    "accounts_account": lambda t: (Account.objects.filter(id=t.account.id), t.account.id),
+    "accounts_user": lambda t: (User.objects.filter(id=t.alice.id), t.alice.id),
+    "accounts_membership": lambda t: (Membership.objects.filter(user_id=t.alice.id), t.alice.id),
+    "accounts_groupmembership": lambda t: (GroupMembership.objects.filter(user_id=t.alice.id), t.alice.id),
+    "accounts_group": lambda t: (Group.objects.filter(id=t.group.id), t.group.id),
+    "accounts_app": lambda t: (App.objects.filter(id=t.app.id), t.app.id),
+    "accounts_appgroup": lambda t: (AppGroup.objects.filter(app_id=t.app.id), t.app.id),
+    "accounts_session": lambda t: of(Session, _session(t)),
+    "objects_securityobject": lambda t: of(SecurityObject, _object(t)),
+}
+
+
+def test_the_sweep_below_covers_every_trigger() -> None:
+    assert ROWS.keys() == triggers().keys()
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_an_update_of_any_column_moves_the_subjects_version_and_no_other(row: Callable[[Tenant], Row]) -> None:
+    tenant, stranger = new_tenant(), new_tenant()
+    rows, subject = row(tenant)
+    others = [stranger.account.id, stranger.alice.id, stranger.group.id, stranger.app.id]
+    unmoved = read_versions(others)
+    columns = [field.attname for field in rows.model._meta.concrete_fields if not field.primary_key]
+    for column in columns:
+        before = read_versions([subject])[subject]
+        (value,) = rows.values_list(column, flat=True)
+        assert rows.update(**{column: value}) == 1
+        assert read_versions([subject])[subject] > before, column
+    assert read_versions(others) == unmoved
+
+
+def test_a_row_that_goes_from_one_subject_to_another_moves_both(tenant: Tenant) -> None:
+    other = tenant.new_app(group=tenant.new_group())
+    before = read_versions([tenant.app.id, other.id])
+    AppGroup.objects.filter(app_id=tenant.app.id).update(app_id=other.id)
+    after = read_versions([tenant.app.id, other.id])
+    assert all(after[subject] > before[subject] for subject in before)
+
+
+def test_a_deleted_subject_keeps_a_version_that_never_comes_back(tenant: Tenant) -> None:
+    before = read_versions([tenant.app.id])[tenant.app.id]
+    App.objects.filter(id=tenant.app.id).delete()
+    assert read_versions([tenant.app.id])[tenant.app.id] > before
+
+
+def test_a_change_that_is_rolled_back_moves_nothing(tenant: Tenant) -> None:
+    from django.db import transaction
+
+    before = read_versions([tenant.app.id])
+    with transaction.atomic():
+        App.objects.filter(id=tenant.app.id).update(enabled=False)
+        assert read_versions([tenant.app.id]) != before
+        transaction.set_rollback(True)
+    assert read_versions([tenant.app.id]) == before

@@ -1,0 +1,87 @@
+"""`check --deploy` names what would work and be weak, and is silent in a bare checkout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+
+from kms.config import checks
+from kms.config.environment import Environment, Listen, read_environment
+from kms.config.provision.schema import connected_as
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return read_environment({"KEYSTEAD_DATA": str(tmp_path)})
+
+
+def _ids(messages: list[CheckMessage]) -> list[str | None]:
+    return [message.id for message in messages]
+
+
+def test_a_bare_checkout_has_nothing_to_complain_about(environment: Environment, settings: Any) -> None:
+    settings.KEYSTEAD = environment
+    for check in (checks.transport_is_protected, checks.hosts_are_named, checks.secret_files_are_private):
+        assert check(None) == []
+
+
+def test_clear_text_off_loopback_is_critical_even_if_the_environment_let_it_pass(
+    environment: Environment, settings: Any
+) -> None:
+    settings.KEYSTEAD = replace(environment, listen=Listen("http", "192.0.2.1", 80))
+    assert _ids(checks.transport_is_protected(None)) == ["kms.E001"]
+
+
+def test_answering_to_every_host_is_named(environment: Environment, settings: Any) -> None:
+    settings.KEYSTEAD = replace(environment, allowed_hosts=("localhost", "*"))
+    assert _ids(checks.hosts_are_named(None)) == ["kms.W002"]
+
+
+@pytest.mark.parametrize(
+    "variables", [("KEYSTEAD_PIN_FILE",), ("KEYSTEAD_SECRET_KEY_FILE",), ("KEYSTEAD_TLS_KEY", "KEYSTEAD_TLS_CERT")]
+)
+def test_a_secret_file_that_was_named_must_be_there_and_private(
+    variables: tuple[str, ...], tmp_path: Path, settings: Any
+) -> None:
+    path = tmp_path / "secret"
+    settings.KEYSTEAD = read_environment({"KEYSTEAD_DATA": str(tmp_path), **dict.fromkeys(variables, str(path))})
+    assert _ids(checks.secret_files_are_private(None)) == ["kms.E003"]
+    path.write_text("secret")
+    for mode, expected in (
+        (0o644, ["kms.E004"]),
+        (0o620, ["kms.E004"]),
+        (0o604, ["kms.E004"]),
+        (0o440, []),
+        (0o600, []),
+    ):
+        path.chmod(mode)
+        assert _ids(checks.secret_files_are_private(None)) == expected
+
+
+@pytest.mark.parametrize("name", ["token/user.pin", "token/so.pin", "secret_key", "tls/server.key", "tls/ca.key"])
+def test_generated_secrets_are_judged_once_they_exist(
+    environment: Environment, tmp_path: Path, settings: Any, name: str
+) -> None:
+    settings.KEYSTEAD = environment
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("secret")
+    path.chmod(0o644)
+    assert _ids(checks.secret_files_are_private(None)) == ["kms.E004"]
+
+
+def test_the_record_is_judged_by_what_the_role_that_serves_may_do_to_it(
+    installation: None, settings: Any, django_db_blocker: Any
+) -> None:
+    with django_db_blocker.unblock():
+        assert checks.record_is_append_only(None, databases=["default"]) == []
+        with connected_as(settings.KEYSTEAD.owner_database):
+            assert _ids(checks.record_is_append_only(None, databases=["default"])) == ["kms.W005"]
+
+
+def test_without_a_database_to_ask_nothing_is_asked() -> None:
+    assert checks.record_is_append_only(None, databases=None) == []
