@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
@@ -35,6 +36,9 @@ _CASTS = {"groups": "::uuid[]", "client_ip": "::inet", "details": "::jsonb"}
 NAMES = ", ".join(name for name, _ in COLUMNS)
 SELECTED = ", ".join(f"r.{name}{_CASTS.get(name, '')}" for name, _ in COLUMNS)
 UNNESTED = ", ".join(f"%({name})s::{kind}[]" for name, kind in COLUMNS)
+
+# The record says what was asked for; it is no place to keep megabytes of it.
+LONGEST_TEXT = 1024
 
 _encode = msgspec.json.Encoder().encode
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\"})
@@ -73,8 +77,20 @@ def _text(value: str) -> str:
 
 
 def _details(details: Mapping[str, Detail]) -> str:
-    """As JSON. A NUL, which a name may hold and jsonb may not, is shown as the replacement character."""
-    return _text(_encode(dict(details)).decode().replace("\\u0000", "\ufffd"))
+    """As JSON. Callers' words are cut at LONGEST_TEXT; what jsonb may not hold is shown as another character.
+
+    An odd name must not stay unrecorded, nor fail the entries of others in its batch.
+    """
+    with contextlib.suppress(UnicodeEncodeError):
+        encoded = _encode(dict(details)).decode()
+        if len(encoded) <= LONGEST_TEXT and "\\u0000" not in encoded:
+            return _text(encoded)
+    tame = {name: _tamed(value) if isinstance(value, str) else value for name, value in details.items()}
+    return _text(_encode(tame).decode())
+
+
+def _tamed(value: str) -> str:
+    return value[:LONGEST_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def array(elements: Iterable[str]) -> str:

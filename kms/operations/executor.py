@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError, close_old_connections, transaction
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    close_old_connections,
+    transaction,
+)
 
 from accounts.clock import clock
 from accounts.errors import NotAuthenticated
@@ -200,13 +205,23 @@ def _control_attempt(principal: Principal, command: Command, operation: Operatio
             result = _run(call, command, operation)
             log.append(_entry(call, command, operation, None, started))
         return result
-    except CredentialStale:
+    except (CredentialStale, OperationalError):
         raise
-    except OperationalError:
-        raise
-    except Exception as error:
+    except Exception as raised:
+        error = _domain_error(raised)
         _record_apart(_entry(call, command, operation, error, started))
-        raise
+        if error is raised:
+            raise
+        raise error from raised
+
+
+def _domain_error(raised: Exception) -> Exception:
+    """What the database refused of a caller's values, or of a change that met another, said as such."""
+    if isinstance(raised, DataError):
+        return ParameterInvalid("A value is too long, too large or cannot be stored")
+    if isinstance(raised, IntegrityError):
+        return Conflict("concurrent-change", "The request conflicts with another change; look again and retry")
+    return raised
 
 
 def _record_apart(entry: AuditEntry) -> None:

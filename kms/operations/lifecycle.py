@@ -441,6 +441,8 @@ def _resolve_unwrap(call: Call, command: UnwrapKey) -> Sequence[Resolved]:
 
 
 def _resolve_export(call: Call, command: ExportObject) -> Sequence[Resolved]:
+    if command.key.transient is not None:
+        raise InvalidRequest("A transient key is the caller's already and has no record to export")
     need = ObjectNeed(command.key, Permission.OBJECT_EXPORT, KeyOperation.EXPORT)
     return (call.authority.resolve_object(call, need),)
 

@@ -304,3 +304,61 @@ def test_nothing_secret_is_logged_for_bad_requests(
     assert secret not in caplog.text
     recorded = json.dumps(list(AuditRecord.objects.order_by("-sequence").values_list("details", flat=True)[:50]))
     assert CANARY not in recorded
+
+
+HUGE: list[tuple[str, str, Any]] = [
+    ("POST", "/sys/v1/groups", {"name": "n" * 257}),
+    ("POST", "/sys/v1/groups", {"name": " "}),
+    ("PATCH", "/sys/v1/accounts/{acct_id}", {"country": "c" * 65}),
+    ("POST", "/crypto/v1/keys", {"name": "é" * 1025, "obj_type": "AES", "key_size": 256}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "key_size": 10**30}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "RSA", "key_size": 1024}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "RSA", "key_size": 2048, "pub_exponent": 3}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "EC", "elliptic_curve": "Ed25519"}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "HMAC", "key_size": 8}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "NONE", "key_size": 8}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "key_size": 256, "key_ops": ["SIGN"]}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "key_size": 256, "key_ops": ["FLY"]}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "key_size": 256, "activation_date": "tomorrow"}),
+    ("POST", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "key_size": 256, "rotation_policy": {}}),
+    ("PUT", "/crypto/v1/keys", {"name": "k", "obj_type": "RSA", "value": "YWJj"}),
+    ("PUT", "/crypto/v1/keys", {"name": "k", "obj_type": "CERTIFICATE", "value": "YWJj"}),
+    ("PUT", "/crypto/v1/keys", {"name": "k", "obj_type": "AES", "value": "YWJj"}),
+    ("PUT", "/crypto/v1/keys", {"name": "k", "obj_type": "SECRET", "value": ""}),
+    ("GET", "/crypto/v1/keys?offset=" + "9" * 30, None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), HUGE)
+def test_values_that_make_no_sense_are_a_400(
+    method: str, path: str, body: Any, someone: Tenant, client: httpx.Client, admin: dict[str, str]
+) -> None:
+    if body is not None and path == "/crypto/v1/keys":
+        body = {**body, "group_id": str(someone.group.id)}
+    path = path.format(acct_id=someone.account.id)
+    plain_error(client.request(method, path, headers=admin, json=body), 400)
+
+
+def test_a_taken_name_is_a_conflict(someone: Tenant, client: httpx.Client, admin: dict[str, str]) -> None:
+    group = str(someone.group.id)
+    for path, body in (
+        ("/sys/v1/groups", {"name": "taken"}),
+        ("/sys/v1/apps", {"name": "taken", "add_groups": [group]}),
+        ("/crypto/v1/keys", {"name": "taken", "obj_type": "AES", "key_size": 256, "group_id": group}),
+    ):
+        assert client.post(path, json=body, headers=admin).status_code == 201
+        plain_error(client.post(path, json=body, headers=admin), 409)
+
+
+def test_a_transient_key_is_used_and_never_looked_up(someone: Tenant, client: httpx.Client) -> None:
+    auth = someone.api_key()
+    body = {"obj_type": "AES", "key_size": 256, "transient": True, "group_id": str(someone.group.id)}
+    blob = client.post("/crypto/v1/keys", json=body, auth=auth).json()["transient_key"]
+    encrypt = {"key": {"transient_key": blob}, "alg": "AES", "mode": "GCM", "plain": "YWJj"}
+    sealed = client.post("/crypto/v1/encrypt", json=encrypt, auth=auth).json()
+    assert "kid" not in sealed
+    decrypt = {"key": {"transient_key": blob}, "alg": "AES", "mode": "GCM", **sealed}
+    assert client.post("/crypto/v1/decrypt", json=decrypt, auth=auth).json()["plain"] == "YWJj"
+    for path in ("/crypto/v1/keys/export", "/crypto/v1/keys/info"):
+        plain_error(client.post(path, json={"transient_key": blob}, auth=auth), 400)
+    plain_error(client.post("/crypto/v1/encrypt", json={**encrypt, "key": {"transient_key": "YWJj"}}, auth=auth), 400)

@@ -41,7 +41,7 @@ def written(*requests: UUID) -> int:
 def another_connection() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """The server's role on a connection of its own, outside Django; what it left open is rolled back."""
     parameters = connection.get_connection_params()
-    for django_only in ("cursor_factory", "context"):
+    for django_only in ("cursor_factory", "context", "prepare_threshold"):
         parameters.pop(django_only, None)
     opened = psycopg.connect(**parameters)
     try:
@@ -104,7 +104,8 @@ def terminate(pattern: str) -> int:
     """End every backend whose last statement is like this, as a failing database would."""
     with another_connection() as killer:
         found = killer.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE query LIKE %s AND pid <> pg_backend_pid()",
             [pattern],
         ).fetchall()
         return len(found)

@@ -68,7 +68,7 @@ def test_a_denied_call_is_recorded_once_with_its_reason(tenant: Tenant) -> None:
 def test_a_defect_is_recorded_as_failed_without_its_text(tenant: Tenant) -> None:
     """A row that no handler can read: the caller gets an exception, the record a code."""
     key = tenant.key()
-    SecurityObject.objects.filter(id=key.id).update(state=CANARY[:16])
+    SecurityObject.objects.filter(account=tenant.account).update(state=CANARY[:16])
     with pytest.raises(ValueError, match=CANARY[:16]):
         execute(tenant.alice, UpdateObject(key, description="x"))
     assert entries(tenant, "object.update") == [("failed", "internal-error")]
@@ -108,7 +108,7 @@ def test_what_cannot_be_announced_is_not_done(tenant: Tenant) -> None:
     with pytest.raises(RecordUnavailable):
         execute(tenant.alice, DeleteObject(key))
     connection.close()
-    assert SecurityObject.objects.filter(id=key.id).exists()
+    assert SecurityObject.objects.filter(account=tenant.account).exists()
 
 
 def test_a_database_lost_in_the_middle_means_no_answer_and_nothing_done(tenant: Tenant) -> None:

@@ -45,7 +45,8 @@ from kms.operations.lifecycle import (
 from kms.operations.queries import GetObject, ListObjects, ObjectList
 from kms.secret import SecretBytes
 
-MAX_NAME = 4096
+# In bytes of UTF-8: names are unique, and an index entry of PostgreSQL has at most 2704.
+MAX_NAME = 2048
 
 
 class RsaOptions(Request):
@@ -206,8 +207,8 @@ class ListParams(Parameters):
 
 
 def checked_name(name: str | None) -> str | None:
-    if name is not None and (len(name) > MAX_NAME or "\0" in name):
-        raise WireError(f"Invalid request: name has at most {MAX_NAME} characters and no NUL")
+    if name is not None and len(name.encode()) > MAX_NAME:
+        raise WireError(f"Invalid request: name has at most {MAX_NAME} bytes")
     return name
 
 
