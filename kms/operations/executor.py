@@ -17,12 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import (
-    DatabaseError,
-    OperationalError,
-    close_old_connections,
-    transaction,
-)
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, close_old_connections, transaction
 
 from accounts.clock import clock
 from accounts.errors import NotAuthenticated
@@ -45,6 +40,7 @@ from kms.operations.command import Call, Command, Operation, Plane
 from kms.operations.errors import (
     AccessDenied,
     ApprovalRequired,
+    Conflict,
     CredentialStale,
     NotFound,
     OperationError,

@@ -19,7 +19,7 @@ from kms.operations.lifecycle import CreateObject, ImportObject, ObjectTemplate,
 from kms.secret import SecretBytes
 from policies.permissions import APP_GRANTABLE, Permission
 
-PASSWORD = "correct horse battery staple 7"  # noqa: S105 - of throw-away users
+PASSWORD = "correct horse battery staple 7"
 
 
 def user_principal(user: User, account: UUID | None) -> Principal:

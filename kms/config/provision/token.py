@@ -6,9 +6,8 @@ library leaves behind goes with the process. The PINs cross no command line and 
 
 from __future__ import annotations
 
-import concurrent.futures
 import multiprocessing
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 
 from kms.config.environment import Environment
 from kms.config.provision.errors import ProvisionError
@@ -30,14 +29,31 @@ def ensure_token(environment: Environment, *, in_use: bool) -> str:
     would only hide that it is not.
     """
     spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as process:
-        try:
-            return process.submit(_prepare, environment, in_use).result()
-        except BrokenProcessPool as error:
-            raise ProvisionError(
-                "The PKCS#11 library took its process down with it.",
-                "Check that KEYSTEAD_PKCS11_MODULE fits this machine, and update the library.",
-            ) from error
+    ours, theirs = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_report, args=(theirs, environment, in_use))
+    process.start()
+    theirs.close()
+    try:
+        answer: str | ProvisionError = ours.recv()
+    except EOFError:
+        raise ProvisionError(
+            "The PKCS#11 library took its process down with it.",
+            "Check that KEYSTEAD_PKCS11_MODULE fits this machine, and update the library.",
+        ) from None
+    finally:
+        process.join()
+        ours.close()
+    if isinstance(answer, ProvisionError):
+        raise answer
+    return answer
+
+
+def _report(out: Connection, environment: Environment, in_use: bool) -> None:
+    """In the process of its own. Anything but a ProvisionError is a defect, and prints its traceback here."""
+    try:
+        out.send(_prepare(environment, in_use))
+    except ProvisionError as error:
+        out.send(error)
 
 
 def _prepare(environment: Environment, in_use: bool) -> str:
