@@ -6,7 +6,6 @@ Unknown, wrong and disabled look alike from outside, and cost alike.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -53,7 +52,7 @@ def parse_authorization(header: str | None) -> BasicCredential | BearerCredentia
     if scheme.lower() == "basic":
         try:
             username, separator, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # binascii.Error, UnicodeDecodeError, and a plain one for what is not ASCII
             raise NotAuthenticated("malformed-basic", "The Authorization header is not valid Basic") from None
         if separator and "\0" not in username:
             return BasicCredential(username, password)

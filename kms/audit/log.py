@@ -2,7 +2,7 @@
 
 ``append`` writes inside the caller's own transaction (control plane). ``GroupCommit`` gathers the entries of concurrent
 calls and commits them in one statement that first share-locks and compares the versions the calls were decided on
-(data plane, ARCHITECTURE §4). It must not know commands, routes or keys.
+(data plane, docs/security-flow.md). It must not know commands, routes or keys.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _judge(what: str, variable: str, path: Path, named: bool) -> Iterator[CheckM
 def record_is_append_only(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
-    """Whether the role that serves could change what was recorded (ARCHITECTURE §6)."""
+    """Whether the role that serves could change what was recorded (THREAT_MODEL.md)."""
     messages: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:

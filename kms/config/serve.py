@@ -108,6 +108,7 @@ def serve(environment: Environment, opened: socket.socket, *, watch: Callable[[]
         loop="uvloop",
         http="httptools",
         ws="none",
+        lifespan="off",
         interface="asgi3",
         log_config=None,  # kms.config.settings configures logging
         access_log=False,  # the record of calls is the audit log

@@ -18,7 +18,7 @@ ASGI_APPLICATION = "kms.config.asgi.application"
 
 def _secret_key() -> str:
     """The key from its file. Without one (a bare checkout) a random key for this process alone: commands such as
-    `check` and `makemigrations` work, and the server refuses to start (`kms.config.checks`)."""
+    `check` and `makemigrations` work. Nothing that outlives a process is signed with it."""
     try:
         return KEYSTEAD.secret_key_file.read_text(encoding="ascii").strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a PKCS#11 error means for the caller and what may cure it: the table of reference/hsm.md §4.
+"""What a PKCS#11 error means for the caller and what may cure it: the table of docs/hsm.md.
 
 Pure: it must not know sessions or keys, and does nothing about what it finds.
 """

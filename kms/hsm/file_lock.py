@@ -1,4 +1,4 @@
-"""A lock between processes, because SoftHSM's start-up and its token-object writes race (reference/hsm.md 0.9, §4).
+"""A lock between processes, because SoftHSM's start-up and its token-object writes race (docs/hsm.md 9).
 
 It must not know what is done under it.
 """

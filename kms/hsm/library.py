@@ -52,7 +52,7 @@ class _ThreadSafeLibrary(_pkcs11.lib):
     """python-pkcs11's library with CKF_OS_LOCKING_OK.
 
     The stock one passes NULL to C_Initialize, and SoftHSM then takes no lock at all: two threads see GeneralError,
-    eight see SIGSEGV (reference/hsm.md 0.1). ``pkcs11.lib()`` must therefore not be used anywhere in the process.
+    eight see SIGSEGV (docs/hsm.md 1). ``pkcs11.lib()`` must therefore not be used anywhere in the process.
     """
 
     _functions: ctypes.Array[ctypes.c_void_p]
@@ -102,7 +102,7 @@ class Library:
         self.lock = threading.RLock()
         self.workshop = threading.RLock()
         self.generation = 0
-        """Grows with every C_Initialize: handles of an older generation may name other keys (reference/hsm.md 0.2)."""
+        """Grows with every C_Initialize: handles of an older generation may name other keys (docs/hsm.md 2)."""
         self.users = 0
         self._binding: _ThreadSafeLibrary | None = None
         self._running = False
@@ -152,7 +152,7 @@ class Library:
 
     def login(self, session: pkcs11.Session, pin: bytes, *, security_officer: bool = False) -> None:
         """C_Login by hand: python-pkcs11 leaks a session when login fails, and its close() of a session that logged in
-        logs out the whole process (reference/hsm.md 0.3). Here no session has "logged in", so no close() logs out."""
+        logs out the whole process (docs/hsm.md 3). Here no session has "logged in", so no close() logs out."""
         user = _USER_SO if security_officer else _USER
         result = self.binding.call(
             _LOGIN,

@@ -36,7 +36,7 @@ _BOTH: Template = {
     Attribute.DERIVE: False,
 }
 _EXPECTED: dict[str, Template] = {
-    # Never WRAP/UNWRAP and ENCRYPT/DECRYPT on one key: KWP is rounds of ECB (reference/hsm.md 0.5).
+    # Never WRAP/UNWRAP and ENCRYPT/DECRYPT on one key: KWP is rounds of ECB (docs/hsm.md 5).
     "kek": {
         **_BOTH,
         Attribute.WRAP: True,
@@ -182,7 +182,7 @@ def _kek_mechanism(generation: int, key: Key) -> Mechanism:
 
 
 def _check_unwrap_template(session: pkcs11.Session, generation: int, kek: Kek) -> None:
-    """Try what the template must forbid (reference/hsm.md 0.4).
+    """Try what the template must forbid (docs/hsm.md 4).
 
     Tried instead of read: reading an array attribute needs preset pointers, which the binding leaves uninitialised, and
     the attempt also shows that the token enforces it.

@@ -57,7 +57,7 @@ def effective_usage(kind: str, usage: Usage) -> Usage:
 
 
 def capabilities(usage: Usage) -> int:
-    """The CKA_ rights of a session object, never the binding's generous default (reference/hsm.md 0.5)."""
+    """The CKA_ rights of a session object, never the binding's generous default (docs/hsm.md 5)."""
     flags = 0
     for use, flag in _RIGHTS.items():
         if use in usage:

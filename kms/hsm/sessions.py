@@ -31,7 +31,7 @@ from kms.secret import SecretBytes
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_START_ATTEMPTS = 4  # SoftHSM's start-up fails about once in ten when processes race (reference/hsm.md 0.9)
+_START_ATTEMPTS = 4  # SoftHSM's start-up fails about once in ten when processes race (docs/hsm.md 9)
 _START_PAUSE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -108,7 +108,7 @@ class Connection:
     # -- running work ----------------------------------------------------------------------------------------------
 
     def attachment(self) -> Attachment:
-        """This process's attachment, made on first use (never inherited over a fork: reference/hsm.md 0.8)."""
+        """This process's attachment, made on first use (never inherited over a fork: docs/hsm.md 8)."""
         current = self._attachment
         if current is not None and current.generation == self._library.generation and current.pid == os.getpid():
             return current

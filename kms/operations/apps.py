@@ -29,7 +29,7 @@ from kms.objects.binding import credential_binding
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, NotFound
-from kms.operations.queries import Page, resolve_listing
+from kms.operations.queries import Page, paged, resolve_listing
 from kms.secret import SecretBytes
 from policies.decision import Target
 from policies.permissions import APP_GRANTABLE, Permission
@@ -140,8 +140,7 @@ def list_apps(call: Call, command: ListApps, _payload: None) -> list[AppView]:
     rows = visible_apps(call)
     if command.group is not None:
         rows = rows.filter(group_memberships__group_id=command.group)
-    page = command.page
-    found = [view_of(row) for row in rows.order_by("name")[page.offset : page.offset + page.limit]]
+    found = [view_of(row) for row in paged(rows, command.page)]
     call.details["returned"] = len(found)
     return found
 

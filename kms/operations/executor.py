@@ -3,8 +3,8 @@
     resolve -> decide -> handle -> record        done | denied | pending | failed: one entry each. No record, no answer.
 
 Two planes carry it out. The data plane decides on cached facts and hands its entry, with the versions it rested on, to
-the group commit; a moved version sends the call back to decide on fresh facts (ARCHITECTURE §4). The control plane does
-everything in one transaction that share-locks the same versions. It must not know the wire or HTTP.
+the group commit; a moved version sends the call back to decide on fresh facts. The control plane does everything in one
+transaction that share-locks the same versions (docs/security-flow.md). It must not know the wire or HTTP.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _record_apart(entry: AuditEntry) -> None:
 
 
 def _announce(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> None:
-    """What cannot be undone leaves a trace even when the server dies in the middle of it (ARCHITECTURE §7 rule 3)."""
+    """What cannot be undone leaves a trace even when the server dies in the middle of it."""
     _record_apart(
         AuditEntry(
             action=operation.action,

@@ -88,7 +88,7 @@ def get_object(call: Call, _command: GetObject, row: SecurityObject) -> ObjectVi
 def list_objects(call: Call, command: ListObjects, _payload: None) -> ObjectList:
     visible = visible_objects(call)
     matching = _filtered(visible, command)
-    rows = list(_paged(matching, command.page))
+    rows = list(paged(matching, command.page))
     call.details["returned"] = len(rows)
     views = [view_of(row, call.now) for row in rows]
     if not command.with_counts:
@@ -114,7 +114,7 @@ def _filtered(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[
     return rows.filter(**{name: value for name, value in wanted.items() if value is not None})
 
 
-def _paged(rows: QuerySet[Any], page: Page) -> QuerySet[Any]:
+def paged(rows: QuerySet[Any], page: Page) -> QuerySet[Any]:
     order = f"-{page.sort}" if page.descending else page.sort
     if page.after is not None:
         rows = rows.filter(**{f"{page.sort}__{'lt' if page.descending else 'gt'}": page.after})

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from kms.crypto.operation import KeyOperation
+from kms.crypto.registry import algorithm_of
 from kms.hsm.errors import BlobRejected
 from kms.hsm.module import KeySpec
 from kms.objects import keystore
@@ -37,6 +38,7 @@ class _Attributes(msgspec.Struct, frozen=True, array_like=True):
     operations: list[str]
     protection: str
     expires_at: datetime
+    public_key: bytes | None = None
 
 
 def make_transient(
@@ -46,9 +48,15 @@ def make_transient(
     attributes = _Attributes(
         uuid4(), account, group, spec.kind, spec.size, spec.curve or "", sorted(operations), protection, now + LIFETIME
     )
-    encoded = msgspec.json.encode(attributes)
-    stored = keystore.generate(spec, binding=_binding(encoded), protection=protection)
-    return attributes.id, len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + stored.blob, stored.public
+    provisional = _binding(msgspec.json.encode(attributes))
+    stored = keystore.generate(spec, binding=provisional, protection=protection)
+    public = stored.public
+    if public is None and protection == keystore.SEALED:
+        public = algorithm_of(spec.kind).public_of(keystore.unseal(stored.blob, binding=provisional))
+    # The public key is known only now, and must be as unforgeable as the rest.
+    encoded = msgspec.json.encode(msgspec.structs.replace(attributes, public_key=public))
+    blob = keystore.rebind(stored.blob, binding=provisional, to=_binding(encoded))
+    return attributes.id, len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + blob, public
 
 
 def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:
@@ -57,14 +65,14 @@ def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:
     encoded, key = blob[_LENGTH_BYTES : _LENGTH_BYTES + length], blob[_LENGTH_BYTES + length :]
     try:
         attributes = msgspec.json.decode(encoded, type=_Attributes)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise _invalid() from None
+    binding = _binding(encoded)
+    _authenticate(key, binding)
     if attributes.account != account:
         raise _invalid()
     if attributes.expires_at <= now:
         raise InvalidRequest("The transient key has expired", "transient-key-expired")
-    binding = _binding(encoded)
-    _authenticate(key, binding)
     return ObjectSnapshot(
         id=attributes.id,
         account=account,
@@ -78,7 +86,7 @@ def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:
             frozenset(map(KeyOperation, attributes.operations)), KeyState.ACTIVE, Cryptoperiod(), enabled=True
         ),
         blob=key,
-        public_key=None,
+        public_key=attributes.public_key,
         binding=binding,
         cache_key=attributes.id.bytes + bytes(8),
     )

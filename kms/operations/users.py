@@ -21,7 +21,7 @@ from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
-from kms.operations.queries import Page
+from kms.operations.queries import Page, paged
 from kms.secret import SecretBytes
 from policies.decision import Target
 from policies.permissions import Permission
@@ -160,8 +160,7 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     members = Membership.objects.filter(account_id=call.account).select_related("user")
     if command.group is not None:
         members = members.filter(user__group_memberships__group_id=command.group)
-    page = command.page
-    rows = list(members.order_by("user__email")[page.offset : page.offset + page.limit])
+    rows = list(paged(members, command.page))
     roles = GroupMembership.objects.filter(user__in=[m.user_id for m in rows], group__account_id=call.account)
     by_user: dict[UUID, dict[UUID, str]] = {}
     for user, group, role in roles.values_list("user_id", "group_id", "role"):

@@ -19,6 +19,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    sorting,
     unsupported,
     uuid_of,
     wire_time,
@@ -90,6 +91,9 @@ class AppResponse(Response):
 class CredentialResponse(Response):
     app_id: UUID
     credential: dict[str, str]
+
+
+_SORTS = {"name": "name", "app_id": "id"}
 
 
 class ListParams(Parameters):
@@ -190,10 +194,9 @@ def _update(call: WireCall) -> UpdateApp:
 
 def _list(call: WireCall) -> ListApps:
     wanted = parameters(call, ListParams)
-    unsupported(
-        filter=wanted.filter, continuation_token=wanted.continuation_token, sort=wanted.sort, start=wanted.start
-    )
-    return ListApps(page_of(wanted.limit, wanted.offset), wanted.group_id)
+    unsupported(filter=wanted.filter, continuation_token=wanted.continuation_token)
+    page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
+    return ListApps(page, wanted.group_id)
 
 
 def _get(call: WireCall) -> GetApp:

@@ -172,6 +172,16 @@ def page_of(limit: int | None, offset: int | None, **sorting: Any) -> Page:
     return Page(limit=min(limit if limit is not None else MAX_PAGE, MAX_PAGE), offset=offset or 0, **sorting)
 
 
+def sorting(sort: str | None, start: str | None, columns: Mapping[str, str]) -> dict[str, Any]:
+    """``name:desc`` and ``start`` as parts of a Page. ``columns`` is wire name to field, the default first."""
+    column, _, order = (sort or next(iter(columns))).partition(":")
+    if column not in columns or order not in ("", "asc", "desc"):
+        raise WireError(f"Invalid request: sort is one of {', '.join(columns)}, with :asc or :desc")
+    if start is not None and columns[column].endswith("id"):
+        start = str(uuid_of(start, "start"))
+    return {"sort": columns[column], "descending": order == "desc", "after": start}
+
+
 def unsupported(**fields: Any) -> None:
     """Refuse fields that the vendor knows and this server does not act on: ignoring one could weaken a key."""
     given = sorted(name for name, value in fields.items() if value is not None)

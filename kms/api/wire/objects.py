@@ -22,9 +22,9 @@ from kms.api.wire.base import (
     parameters,
     path_id,
     ref_of,
+    sorting,
     time_of,
     unsupported,
-    uuid_of,
     wire_time,
 )
 from kms.api.wire.names import WIRE_STATE, operations_of, wire_operations
@@ -182,6 +182,9 @@ class GetParams(Parameters):
     show_effective_export_policy: bool | None = None
 
 
+_SORTS = {"kid": "id", "name": "name"}
+
+
 class ListParams(Parameters):
     group_id: UUID | None = None
     creator: UUID | None = None
@@ -305,7 +308,7 @@ def _list(call: WireCall) -> ListObjects:
         compliant_with_policies=None if wanted.compliant_with_policies is not False else False,
     )
     return ListObjects(
-        page=page_of(wanted.limit, wanted.offset, **_sorting(wanted)),
+        page=page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS)),
         name=wanted.name,
         group=wanted.group_id,
         creator=wanted.creator,
@@ -313,16 +316,6 @@ def _list(call: WireCall) -> ListObjects:
         custom_metadata=metadata,
         with_counts=bool(wanted.with_metadata),
     )
-
-
-def _sorting(wanted: ListParams) -> dict[str, Any]:
-    column, _, order = (wanted.sort or "kid:asc").partition(":")
-    if column not in ("kid", "name") or order not in ("", "asc", "desc"):
-        raise WireError("Invalid request: sort is kid or name, with :asc or :desc")
-    after = wanted.start
-    if column == "kid" and after is not None:
-        after = str(uuid_of(after, "start"))
-    return {"sort": "id" if column == "kid" else "name", "descending": order == "desc", "after": after}
 
 
 # -- responses -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    sorting,
     unsupported,
     uuid_of,
     wire_time,
@@ -80,6 +81,9 @@ class UserResponse(Response, omit_defaults=False):
     first_name: str | None = None
     last_name: str | None = None
     description: str | None = None
+
+
+_SORTS = {"user_email": "user__email", "user_id": "user_id"}
 
 
 class ListParams(Parameters):
@@ -161,10 +165,10 @@ def _update(call: WireCall) -> UpdateUser:
 
 def _list(call: WireCall) -> ListUsers:
     wanted = parameters(call, ListParams)
-    unsupported(sort=wanted.sort, start=wanted.start)
     if wanted.acct_id is not None and wanted.acct_id != call.principal.account:
         raise WireError("Invalid request: acct_id is not the selected account")
-    return ListUsers(page_of(wanted.limit, wanted.offset), wanted.group_id)
+    page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
+    return ListUsers(page, wanted.group_id)
 
 
 def _get(call: WireCall) -> GetUser:

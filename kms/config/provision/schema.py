@@ -1,6 +1,6 @@
 """Tables and rights: migrations run as the owner, and the server role gets what serving needs, no more.
 
-The record is append-only because PostgreSQL refuses the server role anything else (ARCHITECTURE §6). Knows the names of
+The record is append-only because PostgreSQL refuses the server role anything else (THREAT_MODEL.md). Knows the names of
 the tables with special rules and nothing else of what is in them.
 """
 
