@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from uuid import UUID
 
 from kms.api.wire import accounts, apps, crypto, groups, logs, objects, sessions, users
 from kms.api.wire.base import Endpoint
@@ -53,10 +54,21 @@ class Router:
         return None
 
 
+def is_id(text: str) -> bool:
+    """Every parameter of every path is a UUID; a word there is a path that is not here."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _parameters(pattern: tuple[str, ...], segments: list[str]) -> Mapping[str, str] | None:
     found: dict[str, str] = {}
     for expected, given in zip(pattern, segments, strict=True):
         if expected.startswith("{"):
+            if not is_id(given):
+                return None
             found[expected[1:-1]] = given
         elif expected != given:
             return None

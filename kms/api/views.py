@@ -18,8 +18,10 @@ from rest_framework.views import APIView
 from kms.api import server
 from kms.api.errors import MethodNotAllowed, RouteUnknown
 from kms.api.handling import Incoming, Outgoing, failed, handle
-from kms.api.routes import ENDPOINTS
+from kms.api.routes import ENDPOINTS, is_id
 from kms.api.wire.base import Endpoint
+
+UNKNOWN = "There is no such path on this server (see docs/divergences.md)"
 
 
 class EndpointView(APIView):
@@ -28,6 +30,10 @@ class EndpointView(APIView):
     endpoints: Mapping[str, Endpoint] = {}
     authentication_classes = ()
     permission_classes = ()
+
+    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """A word where an id belongs is a path that is not here, whatever the method."""
+        raise RouteUnknown(UNKNOWN) if not all(map(is_id, kwargs.values())) else MethodNotAllowed
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """No negotiation, no throttle, no permission here: one format, and the corridor decides."""
@@ -44,6 +50,8 @@ class EndpointView(APIView):
 
     def _serve(self, request: Request, **parameters: str) -> HttpResponse:
         django_request: HttpRequest = request._request
+        if not all(map(is_id, parameters.values())):
+            raise RouteUnknown(UNKNOWN)
         endpoint = self.endpoints.get(django_request.method or "")
         if endpoint is None:
             raise MethodNotAllowed
@@ -76,7 +84,7 @@ def _response(outgoing: Outgoing, incoming: Incoming | None) -> HttpResponse:
 
 def unknown(_request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
     """Any path that is nobody's."""
-    return _response(failed(RouteUnknown("There is no such path on this server (see docs/divergences.md)")), None)
+    return _response(failed(RouteUnknown(UNKNOWN)), None)
 
 
 def version(request: HttpRequest) -> HttpResponse:

@@ -51,6 +51,14 @@ def private_der(key: PrivateKey) -> SecretBytes:
     return SecretBytes(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
+def traditional_der(material: SecretBytes) -> SecretBytes:
+    """A kept private key as PKCS#1 (RFC 8017 A.1.2) or SEC 1 (RFC 5915); bytes that are no private key as they are."""
+    key = load_private(material)
+    if key is None:
+        return material
+    return SecretBytes(key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+
+
 def described(spec: KeySpec, key: PrivateKey | None, public: PublicKey) -> Described:
     """An imported pair, or a public key alone (which is its own material: there is nothing to hide)."""
     spki = public_der(public)

@@ -20,7 +20,7 @@ from accounts.credentials import (
     digest,
     new_app_secret,
 )
-from accounts.models import App, AppGroup, AppRole, Group
+from accounts.models import App, AppGroup, AppRole, Group, Session
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
@@ -190,8 +190,9 @@ def get_app_secret(_call: Call, _command: GetAppSecret, row: App) -> AppSecret:
     return AppSecret(row.id, sealed)
 
 
-def reset_app_secret(_call: Call, command: ResetAppSecret, row: App) -> AppView:
-    """The old key stops working with this transaction, on every worker."""
+def reset_app_secret(call: Call, command: ResetAppSecret, row: App) -> AppView:
+    """The old key stops working with this transaction, on every worker, and so do the sessions it opened."""
+    Session.objects.filter(app=row, terminated_at__isnull=True).update(terminated_at=call.now)
     row.secret_version += 1
     _set_secret(row, command.secret_bytes)
     _save(row)

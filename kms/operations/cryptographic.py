@@ -14,6 +14,7 @@ from typing import Any
 from kms.audit.entry import Category, Detail
 from kms.crypto import digest as hashing
 from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
+from kms.crypto.asymmetric import traditional_der
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
@@ -83,12 +84,13 @@ class VerifyMac(Command):
 
 @dataclass(frozen=True, slots=True)
 class WrapKey(Command):
-    """Wrap ``subject``'s material under ``key``."""
+    """Wrap ``subject``'s material under ``key``; a private key as PKCS#1 or SEC 1 when ``traditional``, else PKCS#8."""
 
     key: ObjectRef
     subject: ObjectRef
     algorithm: str | None
     parameters: CipherParameters
+    traditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ def wrap_key(call: Call, command: WrapKey, key: ObjectSnapshot, subject: ObjectS
     _algorithm(key, command.algorithm)
     call.details["subject"] = str(subject.id)
     material = keystore.material(call.grants[1], subject)
+    if command.traditional and subject.kind in ("RSA", "EC"):
+        material = traditional_der(material)
     opened = keystore.open_key(call.grants[0], key, wrapping.WRAPPING_USAGE)
     return wrapping.wrap(opened, key.kind, command.parameters, material, keystore.random)
 

@@ -18,7 +18,7 @@ from kms.objects.models import SecurityObject
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
-from kms.operations.queries import Page, resolve_listing
+from kms.operations.queries import Page, paged, resolve_listing
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -73,7 +73,7 @@ def create_group(call: Call, command: CreateGroup, _payload: None) -> Group:
 
 
 def list_groups(call: Call, command: ListGroups, _payload: None) -> list[Group]:
-    rows = list(visible_groups(call).order_by("name")[command.page.offset : command.page.offset + command.page.limit])
+    rows = list(paged(visible_groups(call), command.page))
     call.details["returned"] = len(rows)
     return rows
 

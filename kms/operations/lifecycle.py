@@ -127,6 +127,8 @@ def create_object(call: Call, command: CreateObject, group: Group) -> ObjectView
     template = command.template
     algorithm = algorithm_of(template.kind)
     spec = algorithm.generation_spec(size=template.size, curve=template.curve, public_exponent=template.public_exponent)
+    if template.transient:
+        _refuse_limits_of_transient(template)
     row = _new_row(call, template, group, algorithm, spec)
     if template.transient:
         return _transient(call, row, spec)
@@ -269,6 +271,12 @@ def _check_period(period: Cryptoperiod) -> None:
         return
     if period.deactivation <= period.activation:
         raise ParameterInvalid("deactivation_date must be after activation_date")
+
+
+def _refuse_limits_of_transient(template: ObjectTemplate) -> None:
+    """It carries none of these, and leaving one out would make a stronger key than was asked for."""
+    if template.period != Cryptoperiod() or not template.enabled:
+        raise ParameterInvalid("a transient key is active for a day at most: it takes no dates and is not disabled")
 
 
 def _refuse_transient(template: ObjectTemplate) -> None:

@@ -250,7 +250,7 @@ def _wrap(body: WrapRequest, key: ObjectRef) -> WrapKey:
         raise WireError("Invalid request: give the key to wrap as either subject or kid")
     subject = ObjectRef(id=body.kid) if body.kid is not None else ref_of(body.subject)
     parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, body.tag_len)
-    return WrapKey(key, subject, body.alg, parameters)
+    return WrapKey(key, subject, body.alg, parameters, traditional=body.key_format != "Pkcs8")
 
 
 def _unwrap(body: UnwrapRequest, key: ObjectRef) -> UnwrapKey:

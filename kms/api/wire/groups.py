@@ -19,6 +19,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    sorting,
     unsupported,
     wire_time,
 )
@@ -69,11 +70,16 @@ class GroupResponse(Response):
     custom_metadata: Mapping[str, str] | None = None
 
 
+_SORTS = {"name": "name", "group_id": "id"}
+
+
 class ListParams(Parameters):
     limit: int | None = None
     offset: int | None = None
     filter: str | None = None
     continuation_token: str | None = None
+    sort: str | None = None
+    start: str | None = None
     sort_by: str | None = None
     previous_id: str | None = None
     previous_sort_value: str | None = None
@@ -114,7 +120,7 @@ def _list(call: WireCall) -> ListGroups:
         previous_id=wanted.previous_id,
         previous_sort_value=wanted.previous_sort_value,
     )
-    return ListGroups(page_of(wanted.limit, wanted.offset))
+    return ListGroups(page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS)))
 
 
 def group(row: Group) -> GroupResponse:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from kms.api.wire.base import (
     Descriptor,
     Endpoint,
@@ -28,7 +26,7 @@ from kms.api.wire.base import (
     wire_time,
 )
 from kms.api.wire.names import WIRE_STATE, operations_of, wire_operations
-from kms.crypto.asymmetric import load_private
+from kms.crypto.asymmetric import traditional_der
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod
 from kms.operations.command import ObjectRef
@@ -357,10 +355,7 @@ def sobject(view: ObjectView) -> Sobject:
 
 def _wire_material(row: SecurityObject, material: SecretBytes) -> bytes:
     """Private keys, kept as PKCS#8, leave as PKCS#1 and SEC 1: the vendor's CLI writes that armour around them."""
-    key = load_private(material) if row.kind in ("RSA", "EC") else None
-    if key is None:
-        return material.reveal()
-    return key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return (traditional_der(material) if row.kind in ("RSA", "EC") else material).reveal()
 
 
 def _listed(result: ObjectList) -> Any:
