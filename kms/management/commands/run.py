@@ -111,10 +111,9 @@ def _login_line(environment: Environment, administrator: Administrator | None) -
     words = ["sdkms-cli", "--api-endpoint", environment.listen.url]
     if environment.tls_generated:
         words += ["--ssl-ca-cert", os.path.relpath(environment.ca_file)]
-    words.append("user-login")
-    if administrator is not None:
-        words += ["--username", administrator.email, "--account-name", administrator.account]
-    return shlex.join(words)
+    words += ["user-login", "--username", "E-MAIL" if administrator is None else administrator.email]
+    # Version 5.6 of the CLI fails when it asks for the password itself.
+    return shlex.join([*words, "--password", "PASSWORD"])
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
