@@ -16,10 +16,10 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from kms.api import server
-from kms.api.errors import MethodNotAllowed, RouteUnknown
+from kms.api.errors import CONTENT_TYPE, INTERNAL, MethodNotAllowed, RouteUnknown
 from kms.api.handling import Incoming, Outgoing, failed, handle
 from kms.api.routes import ENDPOINTS, is_id
-from kms.api.wire.base import Endpoint
+from kms.api.wire.base import Endpoint, WireError
 
 UNKNOWN = "There is no such path on this server (see docs/divergences.md)"
 
@@ -85,6 +85,16 @@ def _response(outgoing: Outgoing, incoming: Incoming | None) -> HttpResponse:
 def unknown(_request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
     """Any path that is nobody's."""
     return _response(failed(RouteUnknown(UNKNOWN)), None)
+
+
+def malformed(_request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+    """What Django refuses before any view: a host that is not ours, a path that is no text."""
+    return _response(failed(WireError("Invalid request: the host, path or a header is not acceptable")), None)
+
+
+def broken(_request: HttpRequest) -> HttpResponse:
+    """A defect outside every view. It says nothing of itself."""
+    return _response(Outgoing(500, INTERNAL.encode(), CONTENT_TYPE), None)
 
 
 def version(request: HttpRequest) -> HttpResponse:

@@ -362,3 +362,7 @@ def test_a_transient_key_is_used_and_never_looked_up(someone: Tenant, client: ht
     for path in ("/crypto/v1/keys/export", "/crypto/v1/keys/info"):
         plain_error(client.post(path, json={"transient_key": blob}, auth=auth), 400)
     plain_error(client.post("/crypto/v1/encrypt", json={**encrypt, "key": {"transient_key": "YWJj"}}, auth=auth), 400)
+
+
+def test_a_host_that_is_not_ours_is_refused_in_the_same_shape(client: httpx.Client) -> None:
+    plain_error(client.get("/crypto/v1/keys", headers={"Host": "elsewhere.example.org"}), 400)

@@ -52,7 +52,7 @@ class Aes(Algorithm):
         return Described(KeySpec(self.kind, bits), material)
 
     def encrypt(self, key: OpenedKey, parameters: CipherParameters, plaintext: bytes, random: Random) -> Encrypted:
-        mode = parameters.mode or DEFAULT_MODE
+        mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
         if mode == "GCM":
             return _encrypt_gcm(key, parameters, plaintext, random)
         _refuse_gcm_parameters(mode, parameters)
@@ -62,7 +62,7 @@ class Aes(Algorithm):
         return Encrypted(key.encrypt(_mechanism(mode, iv), plaintext), iv)
 
     def decrypt(self, key: OpenedKey, parameters: CipherParameters, ciphertext: bytes) -> bytes:
-        mode = parameters.mode or DEFAULT_MODE
+        mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
         if mode == "GCM":
             return _decrypt_gcm(key, parameters, ciphertext)
         _refuse_gcm_parameters(mode, parameters)
