@@ -419,8 +419,8 @@ def a_type_that_is_not_offered_is_400() -> None:
 
 
 @step
-def an_id_that_is_none_is_400() -> None:
-    refused(400, "uuid", kept["app"].SecurityObjectsApi.get_security_object, "not-an-id")
+def an_id_that_is_none_is_404() -> None:
+    refused(404, "no such path", kept["app"].SecurityObjectsApi.get_security_object, "not-an-id")
 
 
 @step
