@@ -111,7 +111,9 @@ def test_listed_apps_are_those_that_may_be_seen_and_oneself(world: World) -> Non
     for principal in world.principals:
         judge = Judge(principal)
         listed = [view.row.id for view in execute(principal, ListApps(Page()))]
-        seen = {row.id for row in rows if judge.allows(Permission.APP_GET, app_target(row, memberships[row.id]))}
+        seen = {
+            row.id for row in rows if judge.allows(Permission.APP_GET, app_target(row, memberships.get(row.id, [])))
+        }
         own = {principal.id} if principal.kind is PrincipalKind.APP else set()
         assert set(listed) == seen | own
         assert len(listed) == len(set(listed))
