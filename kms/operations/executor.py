@@ -13,11 +13,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, close_old_connections, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    transaction,
+)
 
 from accounts.clock import clock
 from accounts.errors import NotAuthenticated
@@ -94,6 +102,7 @@ def execute(principal: Principal, command: Command, *, context: CallContext | No
         if group_commit().submit(ending.entry, ending.versions) is Verdict.COMMITTED:
             return ending.answer()
         caches.forget(principal, ending.versions)
+    group_commit().submit(_given_up(ending.entry), {})
     raise TooBusy
 
 
@@ -107,7 +116,13 @@ async def execute_async(principal: Principal, command: Command, *, context: Call
         if await group_commit().submit_async(ending.entry, ending.versions) is Verdict.COMMITTED:
             return ending.answer()
         caches.forget(principal, ending.versions)
+    await group_commit().submit_async(_given_up(ending.entry), {})
     raise TooBusy
+
+
+def _given_up(entry: AuditEntry) -> AuditEntry:
+    """The entry of a call under which the facts kept changing: it rests on none of them, and nothing was answered."""
+    return replace(entry, outcome=Outcome.FAILED, reason="too-busy")
 
 
 def record_rejection(error: NotAuthenticated, context: CallContext, route: str) -> None:
@@ -224,7 +239,7 @@ def _record_apart(entry: AuditEntry) -> None:
     """In a transaction of its own: before the call's begins, or after it was rolled back."""
     try:
         log.append(entry)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         raise RecordUnavailable("the audit log could not be written") from error
 
 
