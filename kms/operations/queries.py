@@ -19,7 +19,7 @@ from kms.objects.models import SecurityObject
 from kms.operations.authority import absent, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
-from kms.operations.lifecycle import ObjectView, view_of
+from kms.operations.managed_object import ObjectView, view_of
 from policies.decision import Target
 from policies.permissions import Permission
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kms.operations import accounts, apps, cryptographic, groups, lifecycle, queries, sessions, users
+from kms.operations import accounts, apps, creation, cryptographic, groups, lifecycle, queries, sessions, users
 from kms.operations.command import Command, Operation
 
 OPERATIONS: tuple[Operation[Any], ...] = (
     *cryptographic.OPERATIONS,
+    *creation.OPERATIONS,
     *lifecycle.OPERATIONS,
     *queries.OPERATIONS,
     *groups.OPERATIONS,

@@ -21,17 +21,11 @@ from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod
 from kms.operations import transient
 from kms.operations.command import ObjectRef
+from kms.operations.creation import CreateObject, ImportObject, ObjectTemplate
 from kms.operations.cryptographic import Batch, Decrypt, Encrypt, Sign, WrapKey
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
-from kms.operations.lifecycle import (
-    CreateObject,
-    DeleteObject,
-    ExportObject,
-    ImportObject,
-    ObjectTemplate,
-    UpdateObject,
-)
+from kms.operations.lifecycle import DeleteObject, ExportObject, UpdateObject
 from kms.operations.queries import GetObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission

@@ -10,6 +10,7 @@ from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall,
 from kms.api.wire.objects import RsaOptions, sobject, template_of
 from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
 from kms.operations.command import ObjectRef
+from kms.operations.creation import UnwrapKey
 from kms.operations.cryptographic import (
     Batch,
     BatchItem,
@@ -23,7 +24,6 @@ from kms.operations.cryptographic import (
     VerifyMac,
     WrapKey,
 )
-from kms.operations.lifecycle import UnwrapKey
 
 MAX_BATCH = 4096
 

@@ -1,0 +1,107 @@
+"""A security object as a row under change: how it is locked, bound, checked, saved and shown.
+
+What creation and the rest of the life cycle share. It decides nothing and must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.utils import IntegrityError
+
+from accounts.models import App, Group
+from accounts.principal import PrincipalKind
+from kms.crypto.algorithm import Algorithm
+from kms.crypto.errors import ParameterInvalid
+from kms.crypto.operation import KeyOperation
+from kms.objects import keystore
+from kms.objects.binding import binding_of
+from kms.objects.models import SecurityObject
+from kms.objects.snapshot import bound_fields
+from kms.objects.state import Cryptoperiod, KeyState, effective_state
+from kms.operations.authority import absent
+from kms.operations.command import Call, ObjectRef, Resolved
+from kms.operations.errors import Conflict, NotFound
+from kms.secret import SecretBytes
+from policies.decision import Target
+from policies.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectView:
+    """An object for rendering. ``value`` only when it was exported; ``transient`` replaces the row's id."""
+
+    row: SecurityObject
+    state: KeyState
+    value: SecretBytes | None = None
+    transient: bytes | None = None
+
+
+def save(row: SecurityObject, *, created: bool = False) -> None:
+    """A taken name is the caller's mistake, told apart from any other broken constraint."""
+    try:
+        with transaction.atomic():
+            row.save(force_insert=created)
+    except IntegrityError as error:
+        if "object_name_unique_in_account" in str(error):
+            raise Conflict("name-taken", "A security object with this name exists already") from error
+        raise
+
+
+def state_of(row: SecurityObject, now: datetime) -> KeyState:
+    return effective_state(KeyState(row.state), Cryptoperiod(row.activation_date, row.deactivation_date), now)
+
+
+def view_of(row: SecurityObject, now: datetime) -> ObjectView:
+    return ObjectView(row, state_of(row, now))
+
+
+def locked_object(call: Call, ref: ObjectRef) -> SecurityObject:
+    """The caller's account's object, held for change."""
+    wanted = {"id": ref.id} if ref.id is not None else {"name": ref.name}
+    row = SecurityObject.objects.select_for_update().filter(account_id=call.account, **wanted).first()
+    if row is None or ref.transient is not None:
+        raise NotFound(absent("object"))
+    return row
+
+
+def row_binding(row: SecurityObject) -> bytes:
+    """What the row's blob is bound to, as the row is now."""
+    return binding_of(bound_fields(row, keystore.deployment_id()))
+
+
+def checked_operations(
+    algorithm: Algorithm, asked: frozenset[KeyOperation] | None, *, public_only: bool
+) -> frozenset[KeyOperation]:
+    possible = algorithm.operations & algorithm.public_operations if public_only else algorithm.operations
+    if asked is None:
+        return algorithm.defaults & possible
+    wrong = asked - possible
+    if wrong:
+        what = f"{algorithm.kind} public keys" if public_only else f"{algorithm.kind} objects"
+        raise ParameterInvalid(f"{what} cannot have the operations {', '.join(sorted(wrong))}")
+    return asked
+
+
+def check_period(period: Cryptoperiod) -> None:
+    if period.activation is None or period.deactivation is None:
+        return
+    if period.deactivation <= period.activation:
+        raise ParameterInvalid("deactivation_date must be after activation_date")
+
+
+def destination(call: Call, group: UUID | None) -> Resolved:
+    """The group an object goes to: named, or the app's default."""
+    group_id = group
+    if group_id is None and call.principal.kind is PrincipalKind.APP:
+        group_id = App.objects.filter(id=call.principal.id).values_list("default_group_id", flat=True).first()
+    if group_id is None:
+        raise ParameterInvalid("group_id is needed")
+    row = Group.objects.filter(id=group_id, account_id=call.account).first()
+    if row is None:
+        raise NotFound(absent("group"))
+    target = Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
+    return Resolved(Permission.OBJECT_CREATE, target, row)
