@@ -31,14 +31,13 @@ class EndpointView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    def http_method_not_allowed(  # type: ignore[override]  # we render ourselves
-        self, request: Request, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """A word where an id belongs is a path that is not here, whatever the method."""
-        raise RouteUnknown(UNKNOWN) if not all(map(is_id, kwargs.values())) else MethodNotAllowed
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """No negotiation, no throttle, no permission here: one format, and the corridor decides."""
+        """No negotiation, no throttle, no permission here: one format, and the corridor decides.
+
+        A word where an id belongs is a path that is not here, whatever the method.
+        """
+        if not all(map(is_id, kwargs.values())):
+            raise RouteUnknown(UNKNOWN)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # we render ourselves
         if isinstance(exc, DrfMethodNotAllowed):
@@ -52,8 +51,6 @@ class EndpointView(APIView):
 
     def _serve(self, request: Request, **parameters: str) -> HttpResponse:
         django_request: HttpRequest = request._request
-        if not all(map(is_id, parameters.values())):
-            raise RouteUnknown(UNKNOWN)
         endpoint = self.endpoints.get(django_request.method or "")
         if endpoint is None:
             raise MethodNotAllowed

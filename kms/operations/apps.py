@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import transaction
 from django.db.models import QuerySet
-from django.db.utils import IntegrityError
 
 from accounts.credentials import (
     MAX_APP_SECRET_BYTES,
@@ -29,6 +27,8 @@ from kms.objects.binding import credential_binding
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, NotFound
+from kms.operations.groups import groups_to_join
+from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
 from kms.secret import SecretBytes
 from policies.decision import Target
@@ -237,31 +237,10 @@ def _check_default_group(default: UUID | None, groups: GroupPermissions) -> None
 
 
 def _save(row: App, *, created: bool = False) -> None:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=created)
-    except IntegrityError as error:
-        if "app_name_unique_in_account" in str(error):
-            raise Conflict("name-taken", "An app with this name exists already") from error
-        raise
+    save_named(row, constraint="app_name_unique_in_account", noun="An app", created=created)
 
 
 # -- resolution ----------------------------------------------------------------------------------------------------
-
-
-def _groups_to_join(call: Call, wanted: GroupPermissions) -> list[Resolved]:
-    """Putting an app into a group needs the right there, and nobody gives an app what a group admin may not give."""
-    rows = {row.id: row for row in Group.objects.filter(account_id=call.account, id__in=wanted)}
-    if rows.keys() != set(wanted):
-        raise NotFound(absent("group"))
-    return [
-        Resolved(
-            Permission.APP_CREATE,
-            Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET),
-            row,
-        )
-        for row in rows.values()
-    ]
 
 
 def _resolve_creation(call: Call, command: CreateApp) -> Sequence[Resolved]:
@@ -269,7 +248,7 @@ def _resolve_creation(call: Call, command: CreateApp) -> Sequence[Resolved]:
         raise ParameterInvalid("an app belongs to at least one group: give add_groups")
     if command.role == AppRole.ADMIN and Permission.ACCOUNT_UPDATE not in call.facts.account:
         raise AccessDenied("not-granted", "Only account administrators create administrative apps")
-    return _groups_to_join(call, command.groups)
+    return groups_to_join(call, command.groups, Permission.APP_CREATE)
 
 
 def _find(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
@@ -292,7 +271,7 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
 
 def _resolve_update(call: Call, command: UpdateApp) -> Sequence[Resolved]:
     row, groups = _find(call, command.app, lock=True)
-    joined = _groups_to_join(call, {**command.add_groups, **command.change_groups})
+    joined = groups_to_join(call, {**command.add_groups, **command.change_groups}, Permission.APP_CREATE)
     return (Resolved(Permission.APP_UPDATE, app_target(row, groups), row), *joined)
 
 

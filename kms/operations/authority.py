@@ -8,6 +8,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from accounts.errors import NotAuthenticated
+from accounts.models import Group
 from accounts.principal import Principal, PrincipalKind
 from kms.objects.snapshot import ObjectSnapshot
 from kms.objects.usage import refusal
@@ -79,6 +80,10 @@ class Authority:
 
 def object_target(object_id: UUID, account: UUID, group: UUID, forbids: tuple[Forbid, ...] = ()) -> Target:
     return Target("object", object_id, account, (group,), Permission.OBJECT_GET, forbids)
+
+
+def group_target(row: Group) -> Target:
+    return Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
 
 
 _NOUNS = {

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
-from django.db.utils import IntegrityError
 
 from accounts.models import App, AppGroup, Group, GroupMembership, GroupRole
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.objects.models import SecurityObject
-from kms.operations.authority import absent
+from kms.operations.authority import absent, group_target
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
+from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
 from policies.decision import Target
 from policies.permissions import Permission
@@ -105,10 +104,6 @@ def delete_group(_call: Call, _command: DeleteGroup, row: Group) -> None:
     row.delete()
 
 
-def group_target(row: Group) -> Target:
-    return Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
-
-
 def find_group(call: Call, group: UUID, *, lock: bool = False) -> Group:
     rows = Group.objects.select_for_update() if lock else Group.objects.all()
     row = rows.filter(id=group, account_id=call.account).first()
@@ -117,14 +112,16 @@ def find_group(call: Call, group: UUID, *, lock: bool = False) -> Group:
     return row
 
 
+def groups_to_join(call: Call, wanted: Collection[UUID], permission: Permission) -> list[Resolved]:
+    """Groups of the account that somebody is to be put into, which needs the right in each of them."""
+    rows = list(Group.objects.filter(account_id=call.account, id__in=wanted))
+    if len(rows) != len(set(wanted)):
+        raise NotFound(absent("group"))
+    return [Resolved(permission, group_target(row), row) for row in rows]
+
+
 def _save(row: Group, *, created: bool = False) -> None:
-    try:
-        with transaction.atomic():
-            row.save(force_insert=created)
-    except IntegrityError as error:
-        if "group_name_unique_in_account" in str(error):
-            raise Conflict("name-taken", "A group with this name exists already") from error
-        raise
+    save_named(row, constraint="group_name_unique_in_account", noun="A group", created=created)
 
 
 def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
-from django.db.utils import IntegrityError
-
 from accounts.models import App, Group
 from accounts.principal import PrincipalKind
 from kms.crypto.algorithm import Algorithm
@@ -22,11 +19,11 @@ from kms.objects.binding import binding_of
 from kms.objects.models import SecurityObject
 from kms.objects.snapshot import bound_fields
 from kms.objects.state import Cryptoperiod, KeyState, effective_state
-from kms.operations.authority import absent
+from kms.operations.authority import absent, group_target
 from kms.operations.command import Call, ObjectRef, Resolved
-from kms.operations.errors import Conflict, NotFound
+from kms.operations.errors import NotFound
+from kms.operations.naming import save_named
 from kms.secret import SecretBytes
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -41,14 +38,7 @@ class ObjectView:
 
 
 def save(row: SecurityObject, *, created: bool = False) -> None:
-    """A taken name is the caller's mistake, told apart from any other broken constraint."""
-    try:
-        with transaction.atomic():
-            row.save(force_insert=created)
-    except IntegrityError as error:
-        if "object_name_unique_in_account" in str(error):
-            raise Conflict("name-taken", "A security object with this name exists already") from error
-        raise
+    save_named(row, constraint="object_name_unique_in_account", noun="A security object", created=created)
 
 
 def state_of(row: SecurityObject, now: datetime) -> KeyState:
@@ -103,5 +93,4 @@ def destination(call: Call, group: UUID | None) -> Resolved:
     row = Group.objects.filter(id=group_id, account_id=call.account).first()
     if row is None:
         raise NotFound(absent("group"))
-    target = Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
-    return Resolved(Permission.OBJECT_CREATE, target, row)
+    return Resolved(Permission.OBJECT_CREATE, group_target(row), row)

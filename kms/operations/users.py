@@ -14,13 +14,14 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from accounts.models import AccountRole, Group, GroupMembership, Membership, User
+from accounts.models import AccountRole, GroupMembership, Membership, User
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
+from kms.operations.groups import groups_to_join
 from kms.operations.queries import Page, paged
 from kms.secret import SecretBytes
 from policies.decision import Target
@@ -237,19 +238,9 @@ def _resolve_listing_users(call: Call, _command: ListUsers) -> Sequence[Resolved
     return (Resolved(Permission.USER_GET, Target("account", call.account, call.account)),)
 
 
-def _groups_to_join(call: Call, groups: Sequence[UUID]) -> list[Resolved]:
-    rows = list(Group.objects.filter(account_id=call.account, id__in=groups))
-    if len(rows) != len(set(groups)):
-        raise NotFound(absent("group"))
-    return [
-        Resolved(Permission.GROUP_USERS, Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET), row)
-        for row in rows
-    ]
-
-
 def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
     account = Target("account", call.account, call.account)
-    return (Resolved(Permission.USER_INVITE, account), *_groups_to_join(call, list(command.groups)))
+    return (Resolved(Permission.USER_INVITE, account), *groups_to_join(call, command.groups, Permission.GROUP_USERS))
 
 
 def _resolve_own(permission: Permission) -> Any:
@@ -291,7 +282,7 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     if named and command.user != call.principal.id:
         raise InvalidRequest("A person's names and description are their own to change")
     resolved = [Resolved(Permission.USER_UPDATE, user_target(command.user, call.account), found)]
-    return (*resolved, *_groups_to_join(call, groups))
+    return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS))
 
 
 def _describe_invitation(command: InviteUser) -> Mapping[str, Detail]:
