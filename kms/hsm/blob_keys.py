@@ -16,7 +16,7 @@ from kms.hsm import blob as blobs
 from kms.hsm.blob import Blob, Version
 from kms.hsm.diagnosis import Suspect
 from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused
-from kms.hsm.key_material import HMAC_FLOOR_BYTES
+from kms.hsm.key_material import HMAC_FLOOR_BYTES, SECRET_KINDS, material_bytes
 from kms.hsm.module import KeySpec
 from kms.hsm.sessions import Desk
 from kms.hsm.token_objects import LOCKED, Key, create, unwrap
@@ -45,12 +45,13 @@ def _unseal(desk: Desk, blob: Blob, binding: bytes) -> bytes:
         raise Suspect(error, BlobRejected) from error
 
 
-def unseal(desk: Desk, blob: bytes, binding: bytes) -> SecretBytes:
+def unseal(desk: Desk, blob: bytes, binding: bytes, *, confined: bool = False) -> SecretBytes:
+    """``confined``: the bytes stay in this process, so a confined blob opens too."""
     parsed = blobs.parse(blob)
     content = _unseal(desk, parsed, binding)
-    if parsed.version is not Version.SEALED:
-        raise MechanismRefused("this blob holds a key that never leaves the token")
-    return SecretBytes(content)
+    if parsed.version is Version.SEALED or (confined and parsed.version is Version.CONFINED):
+        return SecretBytes(content)
+    raise MechanismRefused("this blob holds a key that never leaves the token")
 
 
 def rebind(desk: Desk, blob: bytes, binding: bytes, to: bytes) -> bytes:
@@ -83,11 +84,11 @@ def open_object(desk: Desk, spec: KeySpec, blob: bytes, binding: bytes, rights: 
     parsed = blobs.parse(blob)
     content = _unseal(desk, parsed, binding)
     if parsed.version is not Version.WRAPPED:
-        if spec.kind in ("AES", "HMAC") and len(content) * 8 != spec.size:
+        if spec.kind in SECRET_KINDS and len(content) != material_bytes(spec):
             raise DataRejected(f"the sealed bytes are no {spec.kind} key of {spec.size} bits")
         return create(desk.session, spec, content, template=LOCKED, rights=rights)
-    if spec.kind == "AES" and len(content) != spec.size // 8 + 8:
-        raise BlobRejected(f"the blob holds no AES key of {spec.size} bits")
+    if spec.kind in ("AES", "DES3") and len(content) != material_bytes(spec) + 8:
+        raise BlobRejected(f"the blob holds no {spec.kind} key of {spec.size} bits")
     kek = desk.masters.keks.get(parsed.generation)
     if kek is None:
         raise BlobRejected(f"the token has no kek-{parsed.generation}")

@@ -28,9 +28,21 @@ HMAC_FLOOR_BYTES = 64
 """SoftHSM refuses an HMAC key shorter than its hash (at most 64 bytes, SHA-512)."""
 
 
+SECRET_KINDS = ("AES", "DES3", "HMAC")
+DES3_BITS, DES3_BYTES = 168, 24
+"""A TDEA key has three keys of 56 bits, written with a parity bit for every seven (SP 800-67 §3.1)."""
+
+
+def material_bytes(spec: KeySpec) -> int:
+    """How long the value of a secret key of this shape is."""
+    return DES3_BYTES if spec.kind == "DES3" else spec.size // 8
+
+
 def check_spec(spec: KeySpec) -> None:
     """Refuse what no token of ours makes before any call reaches it."""
     if spec.kind == "AES" and spec.size in (128, 192, 256):
+        return
+    if spec.kind == "DES3" and spec.size == DES3_BITS:
         return
     if spec.kind == "HMAC" and spec.size >= 8 and spec.size % 8 == 0:
         return

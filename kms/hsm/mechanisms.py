@@ -20,6 +20,9 @@ from kms.hsm.module import (
     AesGcm,
     AesKw,
     AesKwp,
+    Cmac,
+    Des3Cbc,
+    Des3Ecb,
     Ecdsa,
     Hmac,
     KeySpec,
@@ -28,7 +31,7 @@ from kms.hsm.module import (
     Usage,
 )
 
-BLOCK = 16
+BLOCK, DES_BLOCK = 16, 8
 Call = tuple[Mechanism, Any]
 """A mechanism and its parameter, as python-pkcs11 takes them."""
 
@@ -41,14 +44,32 @@ _RIGHTS = {
     Usage.MAC: MechanismFlag.SIGN,
     Usage.WRAP: MechanismFlag.WRAP,
     Usage.UNWRAP: MechanismFlag.UNWRAP,
+    Usage.DERIVE: MechanismFlag.DERIVE,
 }
 
 _ALLOWED_USAGE = {
-    "AES": Usage.ENCRYPT | Usage.DECRYPT | Usage.WRAP | Usage.UNWRAP,
+    "AES": Usage.ENCRYPT | Usage.DECRYPT | Usage.WRAP | Usage.UNWRAP | Usage.MAC,
+    "DES3": Usage.ENCRYPT | Usage.DECRYPT | Usage.MAC,
     "HMAC": Usage.MAC,
-    "RSA": Usage.SIGN,
-    "EC": Usage.SIGN,
+    "RSA": Usage.SIGN | Usage.DECRYPT,
+    "EC": Usage.SIGN | Usage.DERIVE,
 }
+
+
+# What a token must list before keys of a kind are kept in it.
+_NEEDED: dict[str, frozenset[Mechanism]] = {
+    "AES": frozenset({Mechanism.AES_ECB, Mechanism.AES_CBC, Mechanism.AES_CTR, Mechanism.AES_GCM, Mechanism.AES_CMAC}),
+    "DES3": frozenset({Mechanism.DES3_ECB, Mechanism.DES3_CBC, Mechanism.DES3_CBC_PAD, Mechanism.DES3_CMAC}),
+    "HMAC": frozenset({Mechanism.SHA_1_HMAC, Mechanism.SHA256_HMAC, Mechanism.SHA512_HMAC}),
+    "RSA": frozenset({Mechanism.RSA_PKCS, Mechanism.RSA_PKCS_PSS, Mechanism.RSA_X_509}),
+    "EC": frozenset({Mechanism.ECDSA, Mechanism.ECDH1_DERIVE}),
+}
+
+
+def offers(listed: frozenset[int], spec: KeySpec) -> bool:
+    """Whether a token that lists these mechanisms can do with such a key all that its kind is for."""
+    needed = _NEEDED.get(spec.kind)
+    return needed is not None and all(int(mechanism) in listed for mechanism in needed)
 
 
 def effective_usage(kind: str, usage: Usage) -> Usage:
@@ -93,7 +114,25 @@ def _ecb(_: AesEcb) -> Call:
     return Mechanism.AES_ECB, None
 
 
-_CIPHERS: dict[type, Callable[[Any], Call]] = {AesGcm: _gcm, AesCbc: _cbc, AesCtr: _ctr, AesEcb: _ecb}
+def _des3_cbc(m: Des3Cbc) -> Call:
+    if len(m.iv) != DES_BLOCK:
+        raise MechanismRefused("CBC takes an IV of 8 bytes")
+    return (Mechanism.DES3_CBC_PAD if m.padded else Mechanism.DES3_CBC), m.iv
+
+
+def _des3_ecb(_: Des3Ecb) -> Call:
+    return Mechanism.DES3_ECB, None
+
+
+_CIPHERS: dict[type, Callable[[Any], Call]] = {
+    AesGcm: _gcm,
+    AesCbc: _cbc,
+    AesCtr: _ctr,
+    AesEcb: _ecb,
+    Des3Cbc: _des3_cbc,
+    Des3Ecb: _des3_ecb,
+}
+_BLOCKS: dict[type, int] = {AesCbc: BLOCK, AesEcb: BLOCK, Des3Cbc: DES_BLOCK, Des3Ecb: DES_BLOCK}
 
 
 def cipher_call(mechanism: object) -> Call:
@@ -104,19 +143,22 @@ def cipher_call(mechanism: object) -> Call:
 
 
 def check_plaintext(mechanism: object, data: bytes) -> None:
-    if len(data) % BLOCK and (
-        isinstance(mechanism, AesEcb) or (isinstance(mechanism, AesCbc) and not mechanism.padded)
-    ):
-        raise DataRejected("the data is not a multiple of 16 bytes")
+    block = _BLOCKS.get(type(mechanism))
+    if block is not None and len(data) % block and not getattr(mechanism, "padded", False):
+        raise DataRejected(f"the data is not a multiple of {block} bytes")
 
 
 def check_ciphertext(mechanism: object, data: bytes) -> None:
     if isinstance(mechanism, AesGcm):
         if len(data) * 8 < mechanism.tag_bits:
             raise DataRejected("the ciphertext is shorter than its tag")
-    elif isinstance(mechanism, AesCbc | AesEcb) and len(data) % BLOCK:
-        raise DataRejected("the ciphertext is not a multiple of 16 bytes")
-    elif isinstance(mechanism, AesCbc) and mechanism.padded and not data:
+        return
+    block = _BLOCKS.get(type(mechanism))
+    if block is None:
+        return
+    if len(data) % block:
+        raise DataRejected(f"the ciphertext is not a multiple of {block} bytes")
+    if getattr(mechanism, "padded", False) and not data:
         raise DataRejected("a padded ciphertext has at least one block")
 
 
@@ -220,7 +262,16 @@ def sign_call(spec: KeySpec, mechanism: object, digest: bytes) -> tuple[Mechanis
     raise MechanismRefused(f"{type(mechanism).__name__} with an {spec.kind} key")
 
 
-def mac_call(mechanism: Hmac) -> Mechanism:
-    if not isinstance(mechanism, Hmac):
-        raise MechanismRefused(f"{type(mechanism).__name__} is no MAC")
-    return _hash(mechanism.hash)[4]
+_CMACS = {"AES": Mechanism.AES_CMAC, "DES3": Mechanism.DES3_CMAC}
+
+
+def mac_call(spec: KeySpec, mechanism: object) -> Mechanism:
+    if isinstance(mechanism, Hmac) and spec.kind == "HMAC":
+        return _hash(mechanism.hash)[4]
+    if isinstance(mechanism, Cmac) and spec.kind in _CMACS:
+        return _CMACS[spec.kind]
+    raise MechanismRefused(f"{type(mechanism).__name__} with an {spec.kind} key")
+
+
+def digest_call(hash_name: str) -> Mechanism:
+    return _hash(hash_name)[2]

@@ -22,13 +22,15 @@ class Usage(Flag):
     MAC = auto()
     WRAP = auto()
     UNWRAP = auto()
+    DERIVE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """The shape of a key. ``kind`` is AES, HMAC, RSA or EC; ``size`` is in bits; ``curve`` is an RFC 5480 style name.
+    """The shape of a key. ``size`` is in bits; ``curve`` names a curve or a post-quantum kind's parameter set.
 
-    Curves: ``NistP192 NistP224 NistP256 NistP384 NistP521 SecP256K1`` (whichever the token has).
+    The token holds AES, DES3, HMAC, RSA and EC over ``NistP192 NistP224 NistP256 NistP384 NistP521 SecP256K1``, as far
+    as it offers their mechanisms (``CryptographicModule.supports``).
     """
 
     kind: str
@@ -70,6 +72,19 @@ class AesEcb:
 
 
 @dataclass(frozen=True, slots=True)
+class Des3Cbc:
+    """TDEA (SP 800-67) in CBC; ``padded`` adds PKCS#7. ``iv`` 8 bytes."""
+
+    iv: bytes
+    padded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Des3Ecb:
+    """TDEA in ECB; data is a multiple of 8 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class AesKw:
     """RFC 3394; data is a multiple of 8 bytes, at least 16."""
 
@@ -84,6 +99,19 @@ class Hmac:
     """RFC 2104. ``hash`` is SHA1, SHA224, SHA256, SHA384 or SHA512."""
 
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cmac:
+    """SP 800-38B over the key's own block cipher; the MAC is one whole block."""
+
+
+@dataclass(frozen=True, slots=True)
+class RsaRaw:
+    """RSADP of RFC 8017 §5.1.2, without padding: data and result are as wide as the modulus.
+
+    Padding is checked above the door, where a failure can be hidden (implicit rejection): tokens report it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +135,8 @@ class Ecdsa:
     """FIPS 186-5 ECDSA over a ready digest; the signature is raw ``r || s``, each the width of the order."""
 
 
-CipherMechanism = AesGcm | AesCbc | AesCtr | AesEcb
+CipherMechanism = AesGcm | AesCbc | AesCtr | AesEcb | Des3Cbc | Des3Ecb
+MacMechanism = Hmac | Cmac
 WrapMechanism = AesKw | AesKwp
 SignMechanism = RsaPkcs1v15 | RsaPss | Ecdsa
 
@@ -131,7 +160,7 @@ class CanSign(Protocol):
 
 @runtime_checkable
 class CanMac(Protocol):
-    def mac(self, mechanism: Hmac, data: bytes) -> bytes: ...
+    def mac(self, mechanism: MacMechanism, data: bytes) -> bytes: ...
 
 
 @runtime_checkable
@@ -143,7 +172,28 @@ class CanWrap(Protocol):
         """The unwrapped bytes, for objects whose policy lets the server hold them. DataRejected if it doesn't open."""
 
 
-class OpenedKey(CanEncrypt, CanSign, CanMac, CanWrap, Protocol):
+@runtime_checkable
+class CanDecryptRaw(Protocol):
+    def decrypt_raw(self, mechanism: RsaRaw, ciphertext: bytes) -> bytes:
+        """The encoded message, still padded. It tells an attacker everything: never let it or its errors out."""
+
+
+@runtime_checkable
+class CanAgree(Protocol):
+    def agree(self, peer_point: bytes) -> SecretBytes:
+        """ECDH's shared secret Z (SP 800-56A §5.7.1.2) with an uncompressed X9.62 point of the same curve."""
+
+
+@runtime_checkable
+class CanDigest(Protocol):
+    def digest(self, hash_name: str, prefix: bytes = b"") -> bytes:
+        """The hash of ``prefix`` and the key's value, without the value leaving the token. SHA-1 and SHA-2 only.
+
+        HMAC keys that the token holds padded raise MechanismRefused, because the padding would be hashed along.
+        """
+
+
+class OpenedKey(CanEncrypt, CanSign, CanMac, CanWrap, CanDecryptRaw, CanAgree, CanDigest, Protocol):
     """A key inside the token. What its Usage does not allow raises MechanismRefused."""
 
 
@@ -191,8 +241,14 @@ class CryptographicModule(Protocol):
     def generate_material(self, spec: KeySpec) -> SecretBytes:
         """Fresh material that the server may hold: for exportable keys. Made in the token, then read out."""
 
-    def seal(self, material: SecretBytes, *, binding: bytes) -> bytes:
-        """A sealed blob."""
+    def supports(self, spec: KeySpec) -> bool:
+        """True when the token can hold such a key and use it for everything that its kind is for."""
+
+    def seal(self, material: SecretBytes, *, binding: bytes, confined: bool = False) -> bytes:
+        """A sealed blob; a ``confined`` one never leaves by ``unseal``."""
+
+    def lend(self, blob: bytes, *, binding: bytes) -> SecretBytes:
+        """The bytes of a sealed or confined blob, for one call of an algorithm that the token does not offer."""
 
     def unseal(self, blob: bytes, *, binding: bytes) -> SecretBytes:
         """The bytes of a sealed blob. A wrapped blob raises MechanismRefused: nothing reads those."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 import pkcs11
-from pkcs11 import KDF, Attribute, KeyType, Mechanism, MechanismFlag
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag
 
 from kms.hsm import blob_keys
 from kms.hsm.blob import Version
@@ -16,11 +16,13 @@ from kms.hsm.diagnosis import Finding, diagnose
 from kms.hsm.errors import DataRejected
 from kms.hsm.key_material import (
     HMAC_FLOOR_BYTES,
+    SECRET_KINDS,
     EcScalar,
     base_point,
     curve_of,
     ec_public,
     ec_verifies,
+    material_bytes,
     parse_private_key,
     rsa_public,
     rsa_verifies,
@@ -33,12 +35,15 @@ from kms.hsm.token_objects import (
     PASSING,
     READABLE,
     Key,
+    Template,
     create,
     curve_parameters,
     generate_aes,
+    generate_des3,
     generate_pair,
     passing,
     read_rsa,
+    shared_secret,
     unwrap,
 )
 from kms.secret import SecretBytes
@@ -50,11 +55,17 @@ _X962_OCTET_STRING = 0x04
 def generate(desk: Desk, spec: KeySpec, binding: bytes) -> StoredKey:
     if spec.kind == "HMAC":
         return _generate_hmac(desk, spec, binding)
-    if spec.kind == "AES":
-        with passing(generate_aes(desk.session, spec.size, template=PASSING)) as key:
+    if spec.kind in ("AES", "DES3"):
+        with passing(_generate_secret(desk, spec, PASSING)) as key:
             return StoredKey(blob_keys.store(desk, key, binding))
     with passing(*generate_pair(desk.session, spec, PASSING)) as (public, private):
         return StoredKey(blob_keys.store(desk, private, binding), _public_of_pair(spec, public))
+
+
+def _generate_secret(desk: Desk, spec: KeySpec, template: Template) -> Key:
+    if spec.kind == "DES3":
+        return generate_des3(desk.session, template=template)
+    return generate_aes(desk.session, spec.size, template=template)
 
 
 def _generate_hmac(desk: Desk, spec: KeySpec, binding: bytes) -> StoredKey:
@@ -89,6 +100,9 @@ def generate_material(desk: Desk, spec: KeySpec) -> SecretBytes:
     """Raw bytes or PKCS#8 DER of a key whose policy lets the server hold it."""
     if spec.kind in ("AES", "HMAC"):
         return _random(desk, spec)
+    if spec.kind == "DES3":
+        with passing(generate_des3(desk.session, template=READABLE)) as key:
+            return SecretBytes(key[Attribute.VALUE])
     with passing(*generate_pair(desk.session, spec, READABLE)) as (_, private):
         if spec.kind == "RSA":
             return SecretBytes(read_rsa(private).to_pkcs8())
@@ -97,9 +111,9 @@ def generate_material(desk: Desk, spec: KeySpec) -> SecretBytes:
 
 def import_key(desk: Desk, spec: KeySpec, material: SecretBytes, binding: bytes) -> StoredKey:
     value, public = material.reveal(), None
-    if spec.kind in ("AES", "HMAC"):
-        if len(value) * 8 != spec.size:
-            raise DataRejected(f"the material has {len(value) * 8} bits, not {spec.size}")
+    if spec.kind in SECRET_KINDS:
+        if len(value) != material_bytes(spec):
+            raise DataRejected(f"the material has {len(value)} bytes, not {material_bytes(spec)}")
     else:
         public = parse_private_key(spec, value).public
     if not blob_keys.kwp_keeps_length(spec):
@@ -112,6 +126,7 @@ def import_key(desk: Desk, spec: KeySpec, material: SecretBytes, binding: bytes)
 
 _TRIAL_RIGHTS: dict[str, int] = {
     "AES": MechanismFlag.ENCRYPT,
+    "DES3": MechanismFlag.ENCRYPT,
     "HMAC": MechanismFlag.SIGN,
     "RSA": MechanismFlag.SIGN,
     "EC": MechanismFlag.SIGN | MechanismFlag.DERIVE,
@@ -125,7 +140,7 @@ def take_over(
 
     The token tells no length of an unwrapped key (SoftHSM: CKA_VALUE_LEN is 0), so each kind is tried out.
     """
-    if spec.kind in ("AES", "HMAC") and len(wrapped) != spec.size // 8 + 8:
+    if spec.kind in SECRET_KINDS and len(wrapped) != material_bytes(spec) + 8:
         raise DataRejected(f"the wrapped key is no {spec.kind} key of {spec.size} bits")
     unwrapped = unwrap(wrapping, (mechanism, spec), wrapped, template=PASSING, rights=_TRIAL_RIGHTS[spec.kind])
     with passing(unwrapped) as key:
@@ -186,17 +201,7 @@ def _ec_public(key: Key, spec: KeySpec) -> bytes:
     curve = curve_of(spec)
     if key[Attribute.EC_PARAMS] != curve_parameters(spec):
         raise DataRejected(f"the EC key is not on {spec.curve}")
-    bits = (curve.key_size + 7) // 8 * 8
-    shared = key.derive_key(
-        KeyType.GENERIC_SECRET,
-        bits,
-        capabilities=0,
-        mechanism=Mechanism.ECDH1_DERIVE,
-        mechanism_param=(KDF.NULL, None, base_point(curve)),
-        template=READABLE,
-    )
-    with passing(shared):
-        x = shared[Attribute.VALUE]
+    x = shared_secret(key, spec, base_point(curve)).reveal()
     signature = key.sign(_TRIAL, mechanism=Mechanism.ECDSA)
     for sign in (b"\x02", b"\x03"):
         public = ec_public(curve, sign + x)

@@ -15,6 +15,7 @@ from pkcs11 import Mechanism
 from kms.hsm.blob_keys import ENCRYPT_ONLY, encryptor, open_object
 from kms.hsm.errors import DataRejected, MechanismRefused
 from kms.hsm.handles import HandleCache
+from kms.hsm.key_material import HMAC_FLOOR_BYTES
 from kms.hsm.key_wrap import wrap_with_padding
 from kms.hsm.mechanisms import (
     capabilities,
@@ -23,14 +24,25 @@ from kms.hsm.mechanisms import (
     check_plaintext,
     check_wrapped,
     cipher_call,
+    digest_call,
     effective_usage,
     mac_call,
     sign_call,
     split_at_counter_end,
 )
-from kms.hsm.module import AesCtr, AesKwp, CipherMechanism, Hmac, KeySpec, SignMechanism, Usage, WrapMechanism
+from kms.hsm.module import (
+    AesCtr,
+    AesKwp,
+    CipherMechanism,
+    KeySpec,
+    MacMechanism,
+    RsaRaw,
+    SignMechanism,
+    Usage,
+    WrapMechanism,
+)
 from kms.hsm.sessions import Attachment, Connection
-from kms.hsm.token_objects import Key, passing, unwrap_held, wrap_held
+from kms.hsm.token_objects import Key, passing, shared_secret, unwrap_held, wrap_held
 from kms.secret import SecretBytes
 
 T = TypeVar("T")
@@ -162,10 +174,39 @@ class TokenKey:
         name, param, data = sign_call(self.spec, mechanism, digest)
         return self._use(lambda key: bytes(key.sign(data, mechanism=name, mechanism_param=param)))
 
-    def mac(self, mechanism: Hmac, data: bytes) -> bytes:
+    def mac(self, mechanism: MacMechanism, data: bytes) -> bytes:
         self._require(Usage.MAC)
-        name = mac_call(mechanism)
+        name = mac_call(self.spec, mechanism)
         return self._use(lambda key: bytes(key.sign(data, mechanism=name)))
+
+    def digest(self, hash_name: str, prefix: bytes = b"") -> bytes:
+        """C_DigestKey, which SoftHSM grants for SHA-1 and SHA-2 also on sensitive keys."""
+        if self.spec.kind == "HMAC" and self.spec.size // 8 < HMAC_FLOOR_BYTES:
+            raise MechanismRefused("the token holds this key padded")
+        name = digest_call(hash_name)
+
+        def work(attachment: Attachment) -> bytes:
+            return bytes(attachment.main.session.digest(iter((prefix, self.handle(attachment))), mechanism=name))
+
+        return self._connection.call(work, forget=self.forget)
+
+    # -- private-key operations that return what only the caller's algorithm may see -------------------------------
+
+    def decrypt_raw(self, mechanism: RsaRaw, ciphertext: bytes) -> bytes:
+        self._require(Usage.DECRYPT)
+        if self.spec.kind != "RSA":
+            raise MechanismRefused(f"{type(mechanism).__name__} with an {self.spec.kind} key")
+        width = self.spec.size // 8
+        raw: bytes = self._use(
+            lambda key: bytes(key.decrypt(ciphertext, mechanism=Mechanism.RSA_X_509)), blame_data=True
+        )
+        return raw.rjust(width, b"\0")
+
+    def agree(self, peer_point: bytes) -> SecretBytes:
+        self._require(Usage.DERIVE)
+        if self.spec.kind != "EC":
+            raise MechanismRefused(f"an {self.spec.kind} key agrees on nothing")
+        return self._use(lambda key: shared_secret(key, self.spec, peer_point), blame_data=True)
 
     # -- wrapping of held material ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused, ModuleU
 from kms.hsm.file_lock import default_lock_file
 from kms.hsm.handles import HandleCache
 from kms.hsm.key_material import check_spec
-from kms.hsm.mechanisms import check_wrapped
+from kms.hsm.mechanisms import check_wrapped, offers
 from kms.hsm.module import KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
@@ -48,6 +48,14 @@ class Pkcs11Module:
 
     def __repr__(self) -> str:
         return f"<Pkcs11Module {self._connection!r}>"
+
+    def supports(self, spec: KeySpec) -> bool:
+        """By the mechanisms that the token lists; it lists no curves, so those are ours."""
+        try:
+            check_spec(spec)
+        except MechanismRefused:
+            return False
+        return offers(self._connection.attachment().mechanisms, spec)
 
     # -- new keys --------------------------------------------------------------------------------------------------
 
@@ -89,11 +97,17 @@ class Pkcs11Module:
 
     # -- sealed bytes ----------------------------------------------------------------------------------------------
 
-    def seal(self, material: SecretBytes, *, binding: bytes) -> bytes:
-        return self._connection.call(lambda at: blob_keys.seal(at.main, Version.SEALED, material.reveal(), binding))
+    def seal(self, material: SecretBytes, *, binding: bytes, confined: bool = False) -> bytes:
+        version = Version.CONFINED if confined else Version.SEALED
+        return self._connection.call(lambda at: blob_keys.seal(at.main, version, material.reveal(), binding))
 
     def unseal(self, blob: bytes, *, binding: bytes) -> SecretBytes:
         return self._connection.call(lambda at: blob_keys.unseal(at.main, blob, binding), verdict=BlobRejected)
+
+    def lend(self, blob: bytes, *, binding: bytes) -> SecretBytes:
+        return self._connection.call(
+            lambda at: blob_keys.unseal(at.main, blob, binding, confined=True), verdict=BlobRejected
+        )
 
     def rebind(self, blob: bytes, *, binding: bytes, to: bytes) -> bytes:
         return self._connection.call(lambda at: blob_keys.rebind(at.main, blob, binding, to), verdict=BlobRejected)

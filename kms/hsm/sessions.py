@@ -58,6 +58,8 @@ class Attachment:
     workshop: Desk
     """For work that takes long (an RSA-4096 key), so that encrypts go on meanwhile."""
     kwp: Mechanism
+    mechanisms: frozenset[int]
+    """What the token says it can do."""
     probe_iv: bytes
     probe_sealed: bytes
 
@@ -254,7 +256,7 @@ class Connection:
                 main = Desk(session, master_keys.find(session, checked=True))
                 other = self._open(token)
                 workshop = Desk(other, master_keys.find(other, checked=False))
-                kwp = master_keys.kwp_mechanism(token)
+                kwp, mechanisms = master_keys.kwp_mechanism(token), frozenset(map(int, token.slot.get_mechanisms()))
                 iv = os.urandom(12)
                 sealed = main.masters.seals[main.masters.current].encrypt(
                     _KNOWN_ANSWER, mechanism=Mechanism.AES_GCM, mechanism_param=GCMParams(iv, None, 128)
@@ -262,7 +264,15 @@ class Connection:
             except pkcs11.PKCS11Error as error:
                 raise ModuleUnavailable(f"the token failed at start ({type(error).__name__})") from error
         self._attachment = Attachment(
-            os.getpid(), self._library.generation, token, main, workshop, kwp=kwp, probe_iv=iv, probe_sealed=sealed
+            os.getpid(),
+            self._library.generation,
+            token,
+            main,
+            workshop,
+            kwp=kwp,
+            mechanisms=mechanisms,
+            probe_iv=iv,
+            probe_sealed=sealed,
         )
         return self._attachment
 

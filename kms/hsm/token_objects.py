@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pkcs11
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import KDF, Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.attributes import AttributeMapper
 from pkcs11.constants import DEFAULT
 from pkcs11.util.ec import encode_named_curve_parameters
@@ -38,6 +38,7 @@ _NOT_ON_PRIVATE: Template = {Attribute.ENCRYPT: DEFAULT, Attribute.WRAP: DEFAULT
 
 _CLASSES: dict[str, tuple[ObjectClass, KeyType]] = {
     "AES": (ObjectClass.SECRET_KEY, KeyType.AES),
+    "DES3": (ObjectClass.SECRET_KEY, KeyType.DES3),
     "HMAC": (ObjectClass.SECRET_KEY, KeyType.GENERIC_SECRET),
     "RSA": (ObjectClass.PRIVATE_KEY, KeyType.RSA),
     "EC": (ObjectClass.PRIVATE_KEY, KeyType.EC),
@@ -117,7 +118,7 @@ def create(session: pkcs11.Session, spec: KeySpec, material: bytes, *, template:
 
 
 def _values(spec: KeySpec, material: bytes) -> Template:
-    if spec.kind == "AES":
+    if spec.kind in ("AES", "DES3"):
         return {Attribute.VALUE: material}
     if spec.kind == "HMAC":
         return {Attribute.VALUE: padded_hmac_key(material)}
@@ -165,6 +166,26 @@ def generate_aes(
     session: pkcs11.Session, bits: int, *, template: Template, rights: pkcs11.MechanismFlag = NO_RIGHTS
 ) -> Key:
     return session.generate_key(KeyType.AES, bits, capabilities=rights, template=template)
+
+
+def generate_des3(session: pkcs11.Session, *, template: Template) -> Key:
+    """Three-key TDEA; the token sets the parity bits (SP 800-67 §3.4)."""
+    return session.generate_key(KeyType.DES3, capabilities=NO_RIGHTS, template=template)
+
+
+def shared_secret(key: Key, spec: KeySpec, point: bytes) -> SecretBytes:
+    """ECDH's Z, read out of the token and destroyed there."""
+    bits = (curve_of(spec).key_size + 7) // 8 * 8
+    derived = key.derive_key(
+        KeyType.GENERIC_SECRET,
+        bits,
+        capabilities=0,
+        mechanism=Mechanism.ECDH1_DERIVE,
+        mechanism_param=(KDF.NULL, None, point),
+        template=READABLE,
+    )
+    with passing(derived):
+        return SecretBytes(derived[Attribute.VALUE])
 
 
 def wrap_held(wrapping: Key, mechanism: Mechanism, material: SecretBytes) -> bytes:
