@@ -43,6 +43,7 @@ class Account(models.Model):
     phone = models.CharField(max_length=64, blank=True, default="")
     enabled = models.BooleanField(default=True)
     custom_metadata = models.JSONField(default=dict)
+    undo_seconds = models.PositiveIntegerField(null=True, help_text="how long changes of objects can be taken back")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -109,6 +110,7 @@ class Group(models.Model):
     name = models.CharField(max_length=256)
     description = models.TextField(blank=True, default="")
     custom_metadata = models.JSONField(default=dict)
+    undo_seconds = models.PositiveIntegerField(null=True, help_text="as the account's, which it overrides")
     creator_kind = models.CharField(max_length=16)
     creator_id = models.UUIDField()
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,4 +1,4 @@
-"""Hash functions without a key (FIPS 180-4, FIPS 202). Nothing secret passes here."""
+"""Hash functions without a key (FIPS 180-4, FIPS 202, RFC 7693, ISO 10118-3). Nothing secret passes here."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ HASHES: dict[str, tuple[str, int]] = {
     "SHA3_256": ("sha3_256", 32),
     "SHA3_384": ("sha3_384", 48),
     "SHA3_512": ("sha3_512", 64),
+    "BLAKE2B256": ("blake2b", 32),
+    "BLAKE2B384": ("blake2b", 48),
     "BLAKE2B512": ("blake2b", 64),
     "BLAKE2S256": ("blake2s", 32),
+    "RIPEMD160": ("ripemd160", 20),
 }
 
 
 def digest(hash_name: str, data: bytes) -> bytes:
-    return hashlib.new(_known(hash_name)[0], data, usedforsecurity=True).digest()
+    name, size = _known(hash_name)
+    if name == "blake2b":  # BLAKE2's digest size is a parameter of the hash, not a truncation (RFC 7693 §2.1)
+        return hashlib.blake2b(data, digest_size=size).digest()
+    return hashlib.new(name, data, usedforsecurity=True).digest()
 
 
 def digest_size(hash_name: str) -> int:

@@ -16,7 +16,7 @@ _DOMAIN = b"keystead object v1"
 
 @dataclass(frozen=True, slots=True)
 class BoundFields:
-    """Every field of a security object that its blob answers for. ``size`` is in bits."""
+    """Every field of a security object that its blob answers for. ``size`` is in bits; ``options`` are canonical."""
 
     deployment: UUID
     account: UUID
@@ -26,6 +26,7 @@ class BoundFields:
     size: int
     curve: str
     operations: frozenset[KeyOperation]
+    options: bytes = b""
 
 
 def canonical(parts: Iterable[bytes]) -> bytes:
@@ -34,19 +35,19 @@ def canonical(parts: Iterable[bytes]) -> bytes:
 
 
 def binding_of(fields: BoundFields) -> bytes:
-    return canonical(
-        [
-            _DOMAIN,
-            fields.deployment.bytes,
-            fields.account.bytes,
-            fields.object_id.bytes,
-            fields.version.to_bytes(8, "big"),
-            fields.kind.encode(),
-            fields.size.to_bytes(8, "big"),
-            fields.curve.encode(),
-            canonical(sorted(operation.value.encode() for operation in fields.operations)),
-        ]
-    )
+    parts = [
+        _DOMAIN,
+        fields.deployment.bytes,
+        fields.account.bytes,
+        fields.object_id.bytes,
+        fields.version.to_bytes(8, "big"),
+        fields.kind.encode(),
+        fields.size.to_bytes(8, "big"),
+        fields.curve.encode(),
+        canonical(sorted(operation.value.encode() for operation in fields.operations)),
+    ]
+    # A list of another length is another list, so objects without options keep the blobs they have.
+    return canonical([*parts, fields.options] if fields.options else parts)
 
 
 def credential_binding(deployment: UUID, app: UUID, version: int) -> bytes:

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from uuid import UUID
 
 from accounts.bootstrap import deployment
+from kms.crypto.algorithm import Key, LentKey, token_key
+from kms.crypto.registry import algorithm_of
 from kms.hsm.errors import MechanismRefused
-from kms.hsm.module import CryptographicModule, KeySpec, OpenedKey, StoredKey, Usage, WrapMechanism
+from kms.hsm.module import CryptographicModule, KeySpec, StoredKey, Usage, WrapMechanism
 from kms.objects.snapshot import ObjectSnapshot
 from kms.secret import SecretBytes
 from policies.grant import Grant
 
-TOKEN, SEALED = "token", "sealed"
+# Protection levels: never outside the token; released to callers who may; used by this process, never released.
+TOKEN, SEALED, SOFTWARE = "token", "sealed", "software"
 
 _factory: Callable[[], CryptographicModule] | None = None
 _module: CryptographicModule | None = None
@@ -56,9 +59,27 @@ def deployment_id() -> UUID:
     return _deployment
 
 
-def open_key(grant: Grant, found: ObjectSnapshot, usage: Usage) -> OpenedKey:
-    """The object's key as a session object in the token."""
+def in_token(spec: KeySpec) -> bool:
+    """Whether keys of this shape are used inside the token: the algorithm can, and the token in use offers it."""
+    return algorithm_of(spec.kind).token_capable and module().supports(spec)
+
+
+def protection_for(spec: KeySpec, *, releasable: bool) -> str:
+    """The strongest level that a new object can have; ``releasable`` when it may be exported or hides nothing."""
+    if releasable:
+        return SEALED
+    return TOKEN if in_token(spec) else SOFTWARE
+
+
+def open_key(grant: Grant, found: ObjectSnapshot, usage: Usage) -> Key:
+    """The object's key as a session object in the token, or its material lent where the token lacks the algorithm."""
     _check(grant, found)
+    return _open(found, usage)
+
+
+def _open(found: ObjectSnapshot, usage: Usage) -> Key:
+    if found.protection != TOKEN and not in_token(found.spec):
+        return LentKey(found.spec, module().lend(found.blob, binding=found.binding))
     return module().open(
         found.spec,
         found.blob,
@@ -66,6 +87,11 @@ def open_key(grant: Grant, found: ObjectSnapshot, usage: Usage) -> OpenedKey:
         usage=usage,
         cache_key=found.cache_key + usage.value.to_bytes(2, "big"),
     )
+
+
+def open_new(made: ObjectSnapshot, usage: Usage) -> Key:
+    """For whoever has just made the object, in the same call, to compute its check value."""
+    return _open(made, usage)
 
 
 def material(grant: Grant, found: ObjectSnapshot) -> SecretBytes:
@@ -76,24 +102,34 @@ def material(grant: Grant, found: ObjectSnapshot) -> SecretBytes:
     return module().unseal(found.blob, binding=found.binding)
 
 
+def lend(grant: Grant, found: ObjectSnapshot) -> SecretBytes:
+    """The bytes of any object that is not in the token, for one computation in this process."""
+    _check(grant, found)
+    if found.protection == TOKEN:
+        raise MechanismRefused("the object's material never leaves the token")
+    return module().lend(found.blob, binding=found.binding)
+
+
 def generate(spec: KeySpec, *, binding: bytes, protection: str) -> StoredKey:
     if protection == TOKEN:
         return module().generate(spec, binding=binding)
-    return store(spec, module().generate_material(spec), binding=binding, protection=SEALED)
+    held = module().generate_material(spec) if in_token(spec) else algorithm_of(spec.kind).generate_material(spec)
+    stored = store(spec, held, binding=binding, protection=protection)
+    return StoredKey(stored.blob, algorithm_of(spec.kind).public_of(held))
 
 
 def store(spec: KeySpec, held: SecretBytes, *, binding: bytes, protection: str) -> StoredKey:
     """Keep material that a caller brought."""
     if protection == TOKEN:
         return module().import_key(spec, held, binding=binding)
-    return StoredKey(module().seal(held, binding=binding))
+    return StoredKey(module().seal(held, binding=binding, confined=protection == SOFTWARE))
 
 
 def unwrap(
     grant: Grant, wrapping: ObjectSnapshot, mechanism: WrapMechanism, wrapped: bytes, spec: KeySpec, *, binding: bytes
 ) -> StoredKey:
     """Unwrap inside the token; the result is never in the clear here."""
-    opened = open_key(grant, wrapping, Usage.WRAP | Usage.UNWRAP)
+    opened = token_key(open_key(grant, wrapping, Usage.WRAP | Usage.UNWRAP))
     return module().unwrap_import(spec, opened, mechanism, wrapped, binding=binding)
 
 

@@ -15,8 +15,10 @@ from accounts.models import Account, Group
 class SecurityObject(models.Model):
     """A managed object (KMIP's word): key, secret, opaque or certificate.
 
-    ``size`` is in bits; ``operations`` are usage.KeyOperation values; ``protection`` is "token" for material that never
-    leaves the token and "sealed" for material that the server may hold (exportable, or unknown to the token).
+    ``size`` is in bits; ``operations`` are KeyOperation values; ``protection`` is one of keystore's levels: "token" for
+    material that never leaves the token, "sealed" for material that the server may release, "software" for material of
+    an algorithm that the token lacks, which it lends to the server for one call at a time. ``blob`` is empty when the
+    material is gone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -34,24 +36,69 @@ class SecurityObject(models.Model):
     deactivation_date = models.DateTimeField(null=True)
     protection = models.CharField(max_length=16)
     never_exportable = models.BooleanField()
-    creation = models.CharField(max_length=16, help_text="generate, import or unwrap")
+    creation = models.CharField(max_length=16, help_text="generate, import, unwrap, derive, agree, ...")
     version = models.PositiveBigIntegerField(default=1, help_text="of the material and the fields bound to it")
     blob = models.BinaryField()
     public_key = models.BinaryField(null=True)
     public_only = models.BooleanField(default=False)
     custom_metadata = models.JSONField(default=dict)
+    options = models.JSONField(default=dict, help_text="options.KeyOptions, bound to the blob")
+    original_operations = ArrayField(models.CharField(max_length=32), default=list)
+    kcv = models.CharField(max_length=32, blank=True, default="", help_text="key check value, upper-case hex")
+    revocation = models.JSONField(null=True, help_text="revocation.Revocation")
+    compromise_date = models.DateTimeField(null=True)
+    destruction_date = models.DateTimeField(null=True)
+    deletion_date = models.DateTimeField(null=True)
+    parent = models.UUIDField(null=True, help_text="the object it was derived from")
+    copied_from = models.UUIDField(null=True)
+    replaced = models.UUIDField(null=True, help_text="the object whose place it took at a rotation")
+    replacement = models.UUIDField(null=True, help_text="the object that took its place")
+    wrapping_key = models.UUIDField(null=True, help_text="the object it was unwrapped with")
+    rotation = models.JSONField(null=True, help_text="rotation.RotationPolicy")
+    rotates_at = models.DateTimeField(null=True)
+    publication = models.JSONField(null=True, help_text="publication.Publication")
     creator_kind = models.CharField(max_length=16)
     creator_id = models.UUIDField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["account", "name"], name="object_name_unique_in_account")
+            # A tombstone gives its name back.
+            models.UniqueConstraint(
+                fields=["account", "name"],
+                condition=models.Q(deletion_date__isnull=True),
+                name="object_name_unique_in_account",
+            )
         ]
         indexes: ClassVar = [
             models.Index(fields=["account", "group", "id"], name="object_by_group"),
+            models.Index(fields=["account", "id"], name="object_by_account"),
             GinIndex(fields=["custom_metadata"], name="object_by_metadata"),
+            models.Index(fields=["parent"], condition=models.Q(parent__isnull=False), name="object_by_parent"),
+            models.Index(fields=["copied_from"], condition=models.Q(copied_from__isnull=False), name="object_copies"),
+            models.Index(fields=["rotates_at"], condition=models.Q(rotates_at__isnull=False), name="object_rotations"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class HistoryItem(models.Model):
+    """An object as it was before a change that its undo policy lets be taken back until ``expires_at``.
+
+    ``fields`` are the columns of the change's ``history.RESTORED``; ``blob`` is bound to them and to ``version``.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    object = models.ForeignKey(SecurityObject, on_delete=models.CASCADE, related_name="history")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    fields = models.JSONField()
+    version = models.PositiveBigIntegerField()
+    blob = models.BinaryField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["object", "-created_at"], name="history_of_object")]
+
+    def __str__(self) -> str:
+        return f"{self.object_id} until {self.expires_at}"

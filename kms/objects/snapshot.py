@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from kms.crypto.operation import KeyOperation
+from kms.crypto.options import NO_OPTIONS, KeyOptions, options_of
 from kms.hsm.module import KeySpec
 from kms.objects.binding import BoundFields, binding_of
 from kms.objects.models import SecurityObject
@@ -30,6 +31,8 @@ class ObjectSnapshot:
     public_key: bytes | None
     binding: bytes
     cache_key: bytes
+    options: KeyOptions = NO_OPTIONS
+    public_only: bool = False
 
     @property
     def spec(self) -> KeySpec:
@@ -46,6 +49,7 @@ def bound_fields(row: SecurityObject, deployment: UUID) -> BoundFields:
         size=row.size,
         curve=row.curve,
         operations=frozenset(KeyOperation(value) for value in row.operations),
+        options=options_of(row.options).encoded(),
     )
 
 
@@ -73,4 +77,6 @@ def snapshot_of(row: SecurityObject, deployment: UUID) -> ObjectSnapshot:
         public_key=None if row.public_key is None else bytes(row.public_key),
         binding=binding_of(bound_fields(row, deployment)),
         cache_key=row.id.bytes + row.version.to_bytes(8, "big"),
+        options=options_of(row.options),
+        public_only=row.public_only,
     )

@@ -6,8 +6,11 @@ unwrap). SP 800-57 pt 1 §7.3: after deactivation a key may process but not appl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
 
 from kms.crypto.operation import KeyOperation
 from kms.objects.state import Cryptoperiod, KeyState, effective_state
@@ -52,3 +55,33 @@ def refusal(operation: KeyOperation, usable: Usable, now: datetime) -> Refusal |
     if state in {KeyState.DEACTIVATED, KeyState.COMPROMISED} and operation in PROCESSING:
         return None
     return Refusal(f"state-{state.value}", f"The object is {state.value}, so it may not be used to {operation.value}")
+
+
+class Handling(StrEnum):
+    """What is done with an object as a whole rather than with data under its key."""
+
+    UPDATE = "update"
+    COPY = "copy"
+    ROTATE = "rotate"
+    INSPECT = "inspect"
+    REMOVE_PRIVATE = "remove the private key of"
+
+
+# Inspection is the check value, the digest and the attestation. A compromised key is rotated, never copied.
+_LIVE = frozenset({KeyState.PRE_ACTIVE, KeyState.ACTIVE, KeyState.DEACTIVATED})
+HANDLED_IN: Mapping[Handling, frozenset[KeyState]] = MappingProxyType(
+    {
+        Handling.UPDATE: frozenset(KeyState) - {KeyState.DELETED},
+        Handling.COPY: _LIVE,
+        Handling.ROTATE: _LIVE | {KeyState.COMPROMISED},
+        Handling.INSPECT: _LIVE | {KeyState.COMPROMISED},
+        Handling.REMOVE_PRIVATE: _LIVE | {KeyState.COMPROMISED},
+    }
+)
+
+
+def handling_refusal(handling: Handling, state: KeyState) -> Refusal | None:
+    """Why the object cannot be handled so in this state, or None when it can."""
+    if state in HANDLED_IN[handling]:
+        return None
+    return Refusal(f"state-{state.value}", f"The object is {state.value}: one cannot {handling.value} it")

@@ -13,9 +13,8 @@ from typing import Any
 
 from kms.audit.entry import Category, Detail
 from kms.crypto import digest as hashing
-from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
+from kms.crypto.algorithm import Algorithm, CipherParameters, Encrypted, Message, SignatureParameters
 from kms.crypto.asymmetric import traditional_der
-from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
 from kms.hsm.module import Usage
@@ -133,39 +132,41 @@ class BatchItem:
 
 def encrypt(call: Call, command: Encrypt, key: ObjectSnapshot) -> Keyed:
     algorithm = _algorithm(key, command.algorithm)
+    if algorithm.asymmetric:
+        public = _public_key(key, "encrypt")
+        return Keyed(key, algorithm.public_encrypt(public, command.parameters, command.plaintext, options=key.options))
     opened = keystore.open_key(call.grants[-1], key, Usage.ENCRYPT | Usage.DECRYPT)
-    result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.random)
+    result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.random, options=key.options)
     return Keyed(key, result)
 
 
 def decrypt(call: Call, command: Decrypt, key: ObjectSnapshot) -> Keyed:
     algorithm = _algorithm(key, command.algorithm)
     opened = keystore.open_key(call.grants[-1], key, Usage.ENCRYPT | Usage.DECRYPT)
-    return Keyed(key, algorithm.decrypt(opened, command.parameters, command.ciphertext))
+    return Keyed(key, algorithm.decrypt(opened, command.parameters, command.ciphertext, options=key.options))
 
 
 def sign(call: Call, command: Sign, key: ObjectSnapshot) -> Keyed:
-    digest = _digest_of(command)
     opened = keystore.open_key(call.grants[-1], key, Usage.SIGN)
-    return Keyed(key, algorithm_of(key.kind).sign(opened, command.parameters, digest))
+    message = Message(command.data, command.digest)
+    return Keyed(key, algorithm_of(key.kind).sign(opened, command.parameters, message, options=key.options))
 
 
 def verify(call: Call, command: Verify, key: ObjectSnapshot) -> Keyed:
-    if key.public_key is None:
-        raise InvalidRequest(f"{key.kind} objects cannot verify signatures")
-    valid = algorithm_of(key.kind).verify(key.public_key, command.parameters, _digest_of(command), command.signature)
+    public, message = _public_key(key, "verify signatures"), Message(command.data, command.digest)
+    valid = algorithm_of(key.kind).verify(public, command.parameters, message, command.signature, options=key.options)
     call.details["result"] = valid
     return Keyed(key, valid)
 
 
 def generate_mac(call: Call, command: GenerateMac, key: ObjectSnapshot) -> Keyed:
     opened = keystore.open_key(call.grants[-1], key, Usage.MAC)
-    return Keyed(key, algorithm_of(key.kind).mac(opened, _mac_hash(command.hash), command.data))
+    return Keyed(key, algorithm_of(key.kind).mac(opened, command.hash, command.data))
 
 
 def verify_mac(call: Call, command: VerifyMac, key: ObjectSnapshot) -> Keyed:
     opened = keystore.open_key(call.grants[-1], key, Usage.MAC)
-    expected = algorithm_of(key.kind).mac(opened, _mac_hash(command.hash), command.data)
+    expected = algorithm_of(key.kind).mac(opened, command.hash, command.data)
     valid = hmac.compare_digest(expected, command.mac)
     call.details["result"] = valid
     return Keyed(key, valid)
@@ -177,8 +178,7 @@ def wrap_key(call: Call, command: WrapKey, key: ObjectSnapshot, subject: ObjectS
     material = keystore.material(call.grants[1], subject)
     if command.traditional and subject.kind in ("RSA", "EC"):
         material = traditional_der(material)
-    opened = keystore.open_key(call.grants[0], key, wrapping.WRAPPING_USAGE)
-    return wrapping.wrap(opened, key.kind, command.parameters, material, keystore.random)
+    return wrapping.wrap(call.grants[0], key, command.parameters, material)
 
 
 def digest(_call: Call, command: Digest, _payload: None) -> bytes:
@@ -223,25 +223,16 @@ def _decide_once(call: Call, need: ObjectNeed) -> tuple[Grant, ObjectSnapshot] |
 # -- helpers -------------------------------------------------------------------------------------------------------
 
 
-def _algorithm(key: ObjectSnapshot, named: str | None) -> Any:
+def _algorithm(key: ObjectSnapshot, named: str | None) -> Algorithm:
     if named is not None and named != key.kind:
         raise InvalidRequest(f"alg is {named}, but the object's type is {key.kind}")
     return algorithm_of(key.kind)
 
 
-def _digest_of(command: Sign | Verify) -> bytes:
-    if (command.digest is None) == (command.data is None):
-        raise ParameterInvalid("give either hash or data")
-    if command.digest is not None:
-        return command.digest
-    assert command.data is not None
-    return hashing.digest(command.parameters.hash, command.data)
-
-
-def _mac_hash(named: str | None) -> str:
-    if named is None:
-        raise ParameterInvalid("alg is needed: the hash of the HMAC, such as SHA256")
-    return named
+def _public_key(key: ObjectSnapshot, what_for: str) -> bytes:
+    if key.public_key is None:
+        raise InvalidRequest(f"{key.kind} objects cannot {what_for}")
+    return key.public_key
 
 
 def _needs_one(permission: Permission, operation: KeyOperation) -> Any:

@@ -128,10 +128,10 @@ def _change_operations(row: SecurityObject, operations: frozenset[KeyOperation])
     row.operations, row.version = sorted(operations), row.version + 1
     spec = KeySpec(row.kind, row.size, row.curve or None)
     settles = row.protection == keystore.SEALED and not exportable and not row.public_only
-    if settles and algorithm.token_capable(spec):
+    if settles:
         held = keystore.unseal(blob, binding=before)
-        row.protection = keystore.TOKEN
-        row.blob = keystore.store(spec, held, binding=row_binding(row), protection=keystore.TOKEN).blob
+        row.protection = keystore.protection_for(spec, releasable=False)
+        row.blob = keystore.store(spec, held, binding=row_binding(row), protection=row.protection).blob
     else:
         row.blob = keystore.rebind(blob, binding=before, to=row_binding(row))
 

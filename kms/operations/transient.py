@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from kms.crypto.algorithm import Described
 from kms.crypto.operation import KeyOperation
-from kms.crypto.registry import algorithm_of
 from kms.hsm.errors import BlobRejected
-from kms.hsm.module import KeySpec
+from kms.hsm.module import KeySpec, StoredKey
 from kms.objects import keystore
 from kms.objects.binding import canonical
 from kms.objects.snapshot import ObjectSnapshot
@@ -39,6 +39,7 @@ class _Attributes(msgspec.Struct, frozen=True, array_like=True):
     protection: str
     expires_at: datetime
     public_key: bytes | None = None
+    made_here: bool = True
 
 
 def make_transient(
@@ -49,14 +50,36 @@ def make_transient(
         uuid4(), account, group, spec.kind, spec.size, spec.curve or "", sorted(operations), protection, now + LIFETIME
     )
     provisional = _binding(msgspec.json.encode(attributes))
-    stored = keystore.generate(spec, binding=provisional, protection=protection)
-    public = stored.public
-    if public is None and protection == keystore.SEALED:
-        public = algorithm_of(spec.kind).public_of(keystore.unseal(stored.blob, binding=provisional))
-    # The public key is known only now, and must be as unforgeable as the rest.
-    encoded = msgspec.json.encode(msgspec.structs.replace(attributes, public_key=public))
+    return _sealed(attributes, provisional, keystore.generate(spec, binding=provisional, protection=protection))
+
+
+def seal_transient(
+    found: Described, *, account: UUID, group: UUID, operations: frozenset[KeyOperation], protection: str, now: datetime
+) -> tuple[UUID, bytes, bytes | None]:
+    """The same for material that the process holds: derived, agreed on or imported."""
+    spec = found.spec
+    attributes = _Attributes(
+        uuid4(),
+        account,
+        group,
+        spec.kind,
+        spec.size,
+        spec.curve or "",
+        sorted(operations),
+        protection,
+        now + LIFETIME,
+        made_here=False,
+    )
+    provisional = _binding(msgspec.json.encode(attributes))
+    stored = keystore.store(spec, found.material, binding=provisional, protection=protection)
+    return _sealed(attributes, provisional, StoredKey(stored.blob, found.public or stored.public))
+
+
+def _sealed(attributes: _Attributes, provisional: bytes, stored: StoredKey) -> tuple[UUID, bytes, bytes | None]:
+    """Bind the blob to the public key too, which is known only now and must be as unforgeable as the rest."""
+    encoded = msgspec.json.encode(msgspec.structs.replace(attributes, public_key=stored.public))
     blob = keystore.rebind(stored.blob, binding=provisional, to=_binding(encoded))
-    return attributes.id, len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + blob, public
+    return attributes.id, len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded + blob, stored.public
 
 
 def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:

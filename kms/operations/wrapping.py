@@ -1,29 +1,37 @@
-"""How one key wraps another's material: the mechanisms of a wrapping key and their parameters (SP 800-38F, -38D)."""
+"""How one key wraps another's material: by a wrapping mode in the token (SP 800-38F), or as encryption of the material.
+
+It must not know rows, the wire or HTTP.
+"""
 
 from __future__ import annotations
 
-from kms.crypto.algorithm import CipherParameters, Encrypted, Random
+from kms.crypto.algorithm import CipherParameters, Encrypted, token_key
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.registry import algorithm_of
-from kms.hsm.module import AesKw, AesKwp, OpenedKey, Usage, WrapMechanism
+from kms.hsm.module import AesKw, AesKwp, Usage, WrapMechanism
+from kms.objects import keystore
+from kms.objects.snapshot import ObjectSnapshot
 from kms.secret import SecretBytes
+from policies.grant import Grant
 
-# Wrapping by GCM is encryption of the material, so one opened key serves every mode.
-WRAPPING_USAGE = Usage.ENCRYPT | Usage.DECRYPT | Usage.WRAP | Usage.UNWRAP
 _KEY_WRAP: dict[str, WrapMechanism] = {"KW": AesKw(), "KWP": AesKwp()}
+# Tokenisation keeps a text's format; a key has none.
+_NOT_FOR_KEYS = frozenset({"FF1"})
 
 
-def key_wrap_mechanism(kind: str, parameters: CipherParameters) -> WrapMechanism | None:
-    """KW or KWP, or None when the mode is GCM; anything else is refused."""
-    if kind != "AES":
-        raise AlgorithmUnsupported(f"{kind} objects cannot wrap keys here")
+def key_wrap_mechanism(key: ObjectSnapshot, parameters: CipherParameters) -> WrapMechanism | None:
+    """KW or KWP in the token, or None when the material is encrypted like any data; what wraps nothing is refused."""
     mode = parameters.mode
+    if algorithm_of(key.kind).asymmetric:
+        return None
+    if mode is None and key.options.cipher is not None:
+        mode = key.options.cipher.mode
     if mode is None:
         raise ParameterInvalid("mode is needed: GCM, KW or KWP")
-    if mode == "GCM":
+    if mode in _NOT_FOR_KEYS:
+        raise AlgorithmUnsupported(f"keys are not wrapped in {mode} mode")
+    if key.kind != "AES" or mode not in _KEY_WRAP:
         return None
-    if mode not in _KEY_WRAP:
-        raise AlgorithmUnsupported(f"keys are wrapped by AES in GCM, KW or KWP mode, not {mode}")
     for name, value in (
         ("iv", parameters.iv),
         ("ad", parameters.aad),
@@ -35,18 +43,31 @@ def key_wrap_mechanism(kind: str, parameters: CipherParameters) -> WrapMechanism
     return _KEY_WRAP[mode]
 
 
-def wrap(key: OpenedKey, kind: str, parameters: CipherParameters, material: SecretBytes, random: Random) -> Encrypted:
-    mechanism = key_wrap_mechanism(kind, parameters)
+def wrap(grant: Grant, key: ObjectSnapshot, parameters: CipherParameters, material: SecretBytes) -> Encrypted:
+    mechanism = key_wrap_mechanism(key, parameters)
     if mechanism is None:
-        return algorithm_of(kind).encrypt(key, parameters, material.reveal(), random)
+        return _encrypt(grant, key, parameters, material)
     if isinstance(mechanism, AesKw) and (len(material) % 8 or len(material) < 16):
         raise ParameterInvalid(f"KW wraps multiples of 8 bytes from 16 up, not {len(material)}; use KWP")
-    return Encrypted(key.wrap(mechanism, material))
+    opened = token_key(keystore.open_key(grant, key, Usage.WRAP | Usage.UNWRAP))
+    return Encrypted(opened.wrap(mechanism, material))
 
 
-def unwrap(key: OpenedKey, kind: str, parameters: CipherParameters, wrapped: bytes) -> SecretBytes:
+def _encrypt(grant: Grant, key: ObjectSnapshot, parameters: CipherParameters, material: SecretBytes) -> Encrypted:
+    algorithm = algorithm_of(key.kind)
+    if algorithm.asymmetric:
+        if key.public_key is None:
+            raise AlgorithmUnsupported(f"{key.kind} objects cannot wrap keys")
+        return algorithm.public_encrypt(key.public_key, parameters, material.reveal(), options=key.options)
+    opened = keystore.open_key(grant, key, Usage.ENCRYPT | Usage.DECRYPT)
+    return algorithm.encrypt(opened, parameters, material.reveal(), keystore.random, options=key.options)
+
+
+def unwrap(grant: Grant, key: ObjectSnapshot, parameters: CipherParameters, wrapped: bytes) -> SecretBytes:
     """The material in the clear, for objects that the server may hold."""
-    mechanism = key_wrap_mechanism(kind, parameters)
-    if mechanism is None:
-        return SecretBytes(algorithm_of(kind).decrypt(key, parameters, wrapped))
-    return key.unwrap(mechanism, wrapped)
+    mechanism = key_wrap_mechanism(key, parameters)
+    if mechanism is not None:
+        opened = token_key(keystore.open_key(grant, key, Usage.WRAP | Usage.UNWRAP))
+        return opened.unwrap(mechanism, wrapped)
+    cipher = keystore.open_key(grant, key, Usage.ENCRYPT | Usage.DECRYPT)
+    return SecretBytes(algorithm_of(key.kind).decrypt(cipher, parameters, wrapped, options=key.options))

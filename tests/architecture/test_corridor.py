@@ -14,6 +14,7 @@ REVEALS = {
     ("kms/crypto/algorithms/ec.py", "EllipticCurve.describe"): "what is not a private key may be a public one",
     ("kms/crypto/algorithms/rsa.py", "Rsa.describe"): "what is not a private key may be a public one",
     ("kms/crypto/asymmetric.py", "load_private"): "imported private keys are parsed and checked",
+    ("kms/hsm/new_keys.py", "_ec_public"): "x of a public point, which ECDH with the base point gives",
     ("kms/hsm/new_keys.py", "import_key"): "material on its way into the token",
     (
         "kms/hsm/opened_key.py",
@@ -24,7 +25,7 @@ REVEALS = {
     ("kms/hsm/token_objects.py", "wrap_held"): "an object for the token's wrapping of material that the server holds",
     ("kms/hsm/token_setup.py", "_initialise"): "the PINs of a token that is made",
     ("kms/operations/users.py", "checked_password"): "the password policy and the hasher take text",
-    ("kms/operations/wrapping.py", "wrap"): "wrapping by GCM is encryption of the material",
+    ("kms/operations/wrapping.py", "_encrypt"): "wrapping by a cipher's data mode is encryption of the material",
 }
 
 

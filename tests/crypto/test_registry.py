@@ -87,7 +87,7 @@ def test_what_applies_comes_with_what_processes(algorithm: Algorithm) -> None:
 
 @every
 def test_what_has_no_key_for_the_token_stays_sealed(algorithm: Algorithm) -> None:
-    assert algorithm.token_capable(KeySpec(algorithm.kind, 256)) is (algorithm.kind in GENERATED)
+    assert algorithm.token_capable is (algorithm.kind in GENERATED)
 
 
 # -- import --------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_digests_have_the_size_they_say(name: str, data: bytes) -> None:
             hashing.check_digest(name, wrong)
 
 
-@pytest.mark.parametrize("name", ["MD5", "sha256", "SHA-256", "", "RIPEMD160", "SHAKE128"])
+@pytest.mark.parametrize("name", ["MD5", "sha256", "SHA-256", "", "STREEBOG256", "SHAKE128"])
 def test_other_hashes_are_refused(name: str) -> None:
     with pytest.raises(AlgorithmUnsupported):
         hashing.digest(name, b"")

@@ -13,9 +13,10 @@ from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.crypto.operation import KeyOperation
 from kms.operations.apps import AppView, CreateApp, GetAppSecret
 from kms.operations.command import ObjectRef
-from kms.operations.creation import CreateObject, ImportObject, ObjectTemplate
+from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.executor import execute
 from kms.operations.groups import CreateGroup
+from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.secret import SecretBytes
 from policies.permissions import APP_GRANTABLE, Permission

@@ -32,6 +32,7 @@ CHANGES: dict[str, Any] = {
     "size": 128,
     "curve": "NistP256",
     "operations": frozenset({KeyOperation.ENCRYPT}),
+    "options": b'{"sign_hash":false}',
 }
 bound = st.builds(
     BoundFields,
@@ -43,6 +44,7 @@ bound = st.builds(
     st.integers(0, 2**31 - 1),
     st.sampled_from(["", "NistP256", "NistP521"]),
     st.frozensets(st.sampled_from(KeyOperation)),
+    st.binary(),
 )
 
 

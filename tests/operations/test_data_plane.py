@@ -11,11 +11,12 @@ from kms.audit.models import AuditRecord
 from kms.crypto.algorithm import CipherParameters, SignatureParameters
 from kms.crypto.operation import KeyOperation
 from kms.operations.command import ObjectRef
-from kms.operations.creation import ObjectTemplate, UnwrapKey
+from kms.operations.creation import UnwrapKey
 from kms.operations.cryptographic import Batch, Decrypt, Encrypt, GenerateMac, Sign, Verify, VerifyMac, WrapKey
 from kms.operations.errors import AccessDenied, NotFound
 from kms.operations.executor import execute
 from kms.operations.lifecycle import DeleteObject, UpdateObject
+from kms.operations.making import ObjectTemplate
 from policies.permissions import Permission
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.threads import each

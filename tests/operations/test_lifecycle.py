@@ -18,11 +18,12 @@ from kms.hsm.errors import BlobRejected, MechanismRefused
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.operations.command import ObjectRef
-from kms.operations.creation import CreateObject, ImportObject, ObjectTemplate, UnwrapKey
+from kms.operations.creation import CreateObject, ImportObject, UnwrapKey
 from kms.operations.cryptographic import Decrypt, Encrypt, GenerateMac, Sign, Verify, WrapKey
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.executor import execute
 from kms.operations.lifecycle import ActivateObject, DeleteObject, ExportObject, UpdateObject
+from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
 from kms.secret import SecretBytes

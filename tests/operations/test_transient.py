@@ -21,11 +21,12 @@ from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod
 from kms.operations import transient
 from kms.operations.command import ObjectRef
-from kms.operations.creation import CreateObject, ImportObject, ObjectTemplate
+from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.cryptographic import Batch, Decrypt, Encrypt, Sign, WrapKey
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
 from kms.operations.lifecycle import DeleteObject, ExportObject, UpdateObject
+from kms.operations.making import ObjectTemplate
 from kms.operations.queries import GetObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -230,10 +231,11 @@ def test_a_bad_one_in_a_batch_fails_alone(tenant: Tenant) -> None:
     assert [type(item.error).__name__ for item in results] == ["NoneType", "InvalidRequest", "NoneType"]
 
 
-def test_only_generated_keys_are_transient(tenant: Tenant) -> None:
+def test_an_imported_key_can_be_transient_too(tenant: Tenant) -> None:
     template = ObjectTemplate(None, "AES", tenant.group.id, transient=True)
-    with pytest.raises(ParameterInvalid, match="only generated keys"):
-        execute(tenant.app, ImportObject(template, SecretBytes(bytes(32))))
+    view = execute(tenant.app, ImportObject(template, SecretBytes(bytes(32))))
+    zeros = execute(tenant.app, Encrypt(ObjectRef(transient=view.transient), "AES", CipherParameters("ECB"), bytes(16)))
+    assert zeros.value.ciphertext.hex() == "dc95c078a2408989ad48a21492842087"  # AES-256 of zeros under zeros
 
 
 @pytest.mark.parametrize(

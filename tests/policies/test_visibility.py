@@ -16,9 +16,10 @@ from kms.crypto.operation import KeyOperation
 from kms.objects.models import SecurityObject
 from kms.operations.apps import ListApps, app_target
 from kms.operations.authority import group_target, object_target
-from kms.operations.creation import ImportObject, ObjectTemplate
+from kms.operations.creation import ImportObject
 from kms.operations.executor import execute
 from kms.operations.groups import ListGroups
+from kms.operations.making import ObjectTemplate
 from kms.operations.queries import ListObjects, Page
 from kms.secret import SecretBytes
 from policies.decision import AccessRequest, Allow, Target, decide

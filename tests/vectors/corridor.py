@@ -9,10 +9,11 @@ from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.hsm.errors import DataRejected
 from kms.operations.command import ObjectRef
-from kms.operations.creation import ObjectTemplate, UnwrapKey
+from kms.operations.creation import UnwrapKey
 from kms.operations.cryptographic import Decrypt, Encrypt, GenerateMac, Sign, Verify, VerifyMac, WrapKey
 from kms.operations.executor import execute
 from kms.operations.lifecycle import ExportObject
+from kms.operations.making import ObjectTemplate
 from tests.kit.tenants import Tenant, unique
 
 # The words for "your data or parameters are wrong". Anything else on an invalid vector is a defect.

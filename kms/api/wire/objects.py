@@ -30,8 +30,9 @@ from kms.crypto.asymmetric import traditional_der
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod
 from kms.operations.command import ObjectRef
-from kms.operations.creation import CreateObject, ImportObject, ObjectTemplate
+from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.lifecycle import ActivateObject, DeleteObject, ExportObject, UpdateObject
+from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject, ListObjects, ObjectList
 from kms.secret import SecretBytes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kms.crypto.algorithm import Algorithm, CipherParameters, Described, Encrypted, Random
+from kms.crypto.algorithm import Algorithm, CipherParameters, Described, Encrypted, Key, Random, token_key
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
-from kms.hsm.module import AesCbc, AesCtr, AesEcb, AesGcm, CipherMechanism, KeySpec, OpenedKey
+from kms.crypto.options import KeyOptions
+from kms.hsm.module import AesCbc, AesCtr, AesEcb, AesGcm, CipherMechanism, Cmac, KeySpec, OpenedKey
 from kms.secret import SecretBytes
 
 BLOCK = 16
@@ -18,6 +19,7 @@ DEFAULT_MODE = "CBC"
 
 class Aes(Algorithm):
     kind = "AES"
+    check_values = True
     operations = MANAGEMENT | {
         KeyOperation.ENCRYPT,
         KeyOperation.DECRYPT,
@@ -51,27 +53,40 @@ class Aes(Algorithm):
             raise ParameterInvalid(f"key_size is {size}, but the value has {bits} bits")
         return Described(KeySpec(self.kind, bits), material)
 
-    def encrypt(self, key: OpenedKey, parameters: CipherParameters, plaintext: bytes, random: Random) -> Encrypted:
+    def encrypt(
+        self, key: Key, parameters: CipherParameters, plaintext: bytes, random: Random, *, options: KeyOptions
+    ) -> Encrypted:
+        opened = token_key(key)
         mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
         if mode == "GCM":
-            return _encrypt_gcm(key, parameters, plaintext, random)
+            return _encrypt_gcm(opened, parameters, plaintext, random)
         _refuse_gcm_parameters(mode, parameters)
         iv = _new_iv(mode, parameters.iv, random)
         if mode in ("CBCNOPAD", "ECB"):
             _check_whole_blocks(mode, plaintext)
-        return Encrypted(key.encrypt(_mechanism(mode, iv), plaintext), iv)
+        return Encrypted(opened.encrypt(_mechanism(mode, iv), plaintext), iv)
 
-    def decrypt(self, key: OpenedKey, parameters: CipherParameters, ciphertext: bytes) -> bytes:
+    def decrypt(self, key: Key, parameters: CipherParameters, ciphertext: bytes, *, options: KeyOptions) -> bytes:
+        opened = token_key(key)
         mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
         if mode == "GCM":
-            return _decrypt_gcm(key, parameters, ciphertext)
+            return _decrypt_gcm(opened, parameters, ciphertext)
         _refuse_gcm_parameters(mode, parameters)
         iv = _given_iv(mode, parameters.iv)
         if mode != "CTR":
             _check_whole_blocks(mode, ciphertext)
         if mode == "CBC" and not ciphertext:
             raise ParameterInvalid("a padded CBC ciphertext has at least one block")
-        return key.decrypt(_mechanism(mode, iv), ciphertext)
+        return opened.decrypt(_mechanism(mode, iv), ciphertext)
+
+    def mac(self, key: Key, hash_name: str | None, data: bytes) -> bytes:
+        if hash_name is not None:
+            raise ParameterInvalid("an AES key makes a CMAC, which takes no alg")
+        return token_key(key).mac(Cmac(), data)
+
+    def check_value(self, key: Key, *, cmac: bool) -> bytes:
+        opened, zeros = token_key(key), bytes(BLOCK)
+        return (opened.mac(Cmac(), zeros) if cmac else opened.encrypt(AesEcb(), zeros))[:3]
 
 
 def _checked_size(bits: int) -> int:

@@ -14,11 +14,9 @@ from kms.secret import SecretBytes
 
 class Certificate(Algorithm):
     kind = "CERTIFICATE"
+    token_capable = False
     operations = frozenset({KeyOperation.EXPORT, KeyOperation.APP_MANAGEABLE})
     defaults = operations
-
-    def token_capable(self, spec: KeySpec) -> bool:
-        return False
 
     def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
         try:

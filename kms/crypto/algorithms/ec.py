@@ -7,12 +7,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
-from kms.crypto.algorithm import Algorithm, Described, SignatureParameters
+from kms.crypto.algorithm import Algorithm, Described, Key, Message, SignatureParameters, token_key
 from kms.crypto.asymmetric import described, load_private, load_public, public_der
-from kms.crypto.digest import check_digest
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
-from kms.hsm.module import Ecdsa, KeySpec, OpenedKey
+from kms.crypto.options import KeyOptions
+from kms.hsm.module import Ecdsa, KeySpec
 from kms.secret import SecretBytes
 
 # Curve -> its size in bits.
@@ -47,6 +47,7 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
 
 class EllipticCurve(Algorithm):
     kind = "EC"
+    asymmetric = True
     operations = MANAGEMENT | {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE}
     defaults = frozenset({KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE, KeyOperation.APP_MANAGEABLE})
 
@@ -75,26 +76,33 @@ class EllipticCurve(Algorithm):
         key = load_private(material)
         return None if key is None else public_der(key.public_key())
 
-    def sign(self, key: OpenedKey, parameters: SignatureParameters, digest: bytes) -> bytes:
-        _check(parameters, digest)
-        raw = key.sign(Ecdsa(), digest)
+    def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:
+        raw = token_key(key).sign(Ecdsa(), _digest(parameters, message))
         half = len(raw) // 2
         return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
-    def verify(self, public: bytes, parameters: SignatureParameters, digest: bytes, signature: bytes) -> bool:
-        _check(parameters, digest)
+    def verify(
+        self,
+        public: bytes,
+        parameters: SignatureParameters,
+        message: Message,
+        signature: bytes,
+        *,
+        options: KeyOptions,
+    ) -> bool:
+        digest = _digest(parameters, message)
         key = load_public(public)
         assert isinstance(key, ec.EllipticCurvePublicKey)
         try:
-            key.verify(signature, digest, ec.ECDSA(Prehashed(HASHES[parameters.hash])))
+            key.verify(signature, digest, ec.ECDSA(Prehashed(HASHES[parameters.hash or ""])))
         except InvalidSignature:
             return False
         return True
 
 
-def _check(parameters: SignatureParameters, digest: bytes) -> None:
+def _digest(parameters: SignatureParameters, message: Message) -> bytes:
     if parameters.padding is not None:
         raise ParameterInvalid("an EC signature takes no mode")
-    if parameters.hash not in HASHES:
+    if parameters.hash is not None and parameters.hash not in HASHES:
         raise AlgorithmUnsupported(f"ECDSA with {parameters.hash} is not supported")
-    check_digest(parameters.hash, digest)
+    return message.hashed(parameters.hash)

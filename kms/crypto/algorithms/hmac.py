@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kms.crypto.algorithm import Algorithm, Described
+from kms.crypto.algorithm import Algorithm, Described, Key, token_key
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.hsm.module import Hmac as HmacMechanism
-from kms.hsm.module import KeySpec, OpenedKey
+from kms.hsm.module import KeySpec
 from kms.secret import SecretBytes
 
 # SP 800-131A rev 2 §10: keys under 112 bits are disallowed. The upper end is the vendor's.
@@ -30,10 +30,12 @@ class Hmac(Algorithm):
             raise ParameterInvalid(f"key_size is {size}, but the value has {bits} bits")
         return Described(KeySpec(self.kind, bits), material)
 
-    def mac(self, key: OpenedKey, hash_name: str, data: bytes) -> bytes:
+    def mac(self, key: Key, hash_name: str | None, data: bytes) -> bytes:
+        if hash_name is None:
+            raise ParameterInvalid("alg is needed: the hash of the HMAC, such as SHA256")
         if hash_name not in TOKEN_HASHES:
             raise AlgorithmUnsupported(f"HMAC with {hash_name} is not supported; use one of {', '.join(TOKEN_HASHES)}")
-        return key.mac(HmacMechanism(hash_name), data)
+        return token_key(key).mac(HmacMechanism(hash_name), data)
 
 
 def _checked_size(bits: int) -> int:

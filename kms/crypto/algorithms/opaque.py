@@ -12,11 +12,9 @@ MAX_BYTES = 512 * 1024
 
 
 class _Bytes(Algorithm):
+    token_capable = False
     operations = MANAGEMENT | {KeyOperation.DERIVE}
     defaults = frozenset({KeyOperation.EXPORT, KeyOperation.APP_MANAGEABLE})
-
-    def token_capable(self, spec: KeySpec) -> bool:
-        return False
 
     def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
         if not material:

@@ -7,12 +7,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from kms.crypto.algorithm import Algorithm, Described, SignatureParameters
+from kms.crypto.algorithm import Algorithm, Described, Key, Message, SignatureParameters, token_key
 from kms.crypto.asymmetric import described, load_private, load_public, public_der
-from kms.crypto.digest import check_digest, digest_size
+from kms.crypto.digest import digest_size
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
-from kms.hsm.module import KeySpec, OpenedKey, RsaPkcs1v15, RsaPss, SignMechanism
+from kms.crypto.options import KeyOptions
+from kms.hsm.module import KeySpec, RsaPkcs1v15, RsaPss, SignMechanism
 from kms.secret import SecretBytes
 
 # SP 800-131A rev 2 §3: generate from 2048 bits; older keys are imported to verify and decrypt what exists.
@@ -28,6 +29,7 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
 
 class Rsa(Algorithm):
     kind = "RSA"
+    asymmetric = True
     operations = MANAGEMENT | {
         KeyOperation.SIGN,
         KeyOperation.VERIFY,
@@ -56,6 +58,8 @@ class Rsa(Algorithm):
             raise ParameterInvalid("the value is not an RSA key")
         if not MIN_IMPORTED <= public.key_size <= MAX_BITS:
             raise ParameterInvalid(f"an RSA key has {MIN_IMPORTED} to {MAX_BITS} bits, not {public.key_size}")
+        if public.key_size % 8:
+            raise AlgorithmUnsupported(f"an RSA key of {public.key_size} bits is no whole number of bytes wide")
         if size is not None and size != public.key_size:
             raise ParameterInvalid(f"key_size is {size}, but the key has {public.key_size} bits")
         spec = KeySpec(self.kind, public.key_size, public_exponent=public.public_numbers().e)
@@ -65,11 +69,21 @@ class Rsa(Algorithm):
         key = load_private(material)
         return None if key is None else public_der(key.public_key())
 
-    def sign(self, key: OpenedKey, parameters: SignatureParameters, digest: bytes) -> bytes:
-        return key.sign(_mechanism(parameters, digest), digest)
+    def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:
+        mechanism = _mechanism(parameters)
+        return token_key(key).sign(mechanism, message.hashed(mechanism.hash))
 
-    def verify(self, public: bytes, parameters: SignatureParameters, digest: bytes, signature: bytes) -> bool:
-        mechanism = _mechanism(parameters, digest)
+    def verify(
+        self,
+        public: bytes,
+        parameters: SignatureParameters,
+        message: Message,
+        signature: bytes,
+        *,
+        options: KeyOptions,
+    ) -> bool:
+        mechanism = _mechanism(parameters)
+        digest = message.hashed(mechanism.hash)
         key = load_public(public)
         assert isinstance(key, rsa.RSAPublicKey)
         try:
@@ -79,10 +93,11 @@ class Rsa(Algorithm):
         return True
 
 
-def _mechanism(parameters: SignatureParameters, digest: bytes) -> RsaPkcs1v15 | RsaPss:
+def _mechanism(parameters: SignatureParameters) -> RsaPkcs1v15 | RsaPss:
+    if parameters.hash is None:
+        raise ParameterInvalid("hash_alg is needed")
     if parameters.hash not in HASHES:
         raise AlgorithmUnsupported(f"RSA signatures with {parameters.hash} are not supported")
-    check_digest(parameters.hash, digest)
     if parameters.padding in (None, "PKCS1_V15"):
         return RsaPkcs1v15(parameters.hash)
     mgf_hash = parameters.mgf_hash or parameters.hash

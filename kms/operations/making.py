@@ -1,0 +1,206 @@
+"""How an object comes to be, whatever made its material: the template asked for, its row, its blob, its record.
+
+Shared by creation, derivation, copies and rotation. It decides nothing and must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from uuid import UUID, uuid4
+
+from accounts.models import Group
+from kms.audit.entry import Detail
+from kms.crypto.algorithm import Algorithm, Described
+from kms.crypto.errors import ParameterInvalid
+from kms.crypto.operation import KeyOperation
+from kms.crypto.options import NO_OPTIONS, KeyOptions
+from kms.crypto.registry import algorithm_of
+from kms.hsm.module import KeySpec, StoredKey
+from kms.objects import keystore
+from kms.objects.models import SecurityObject
+from kms.objects.publication import Publication
+from kms.objects.rotation import RotationPolicy, first_rotation
+from kms.objects.state import Cryptoperiod, KeyState, initial_state
+from kms.operations import check_value
+from kms.operations.authority import object_target
+from kms.operations.command import Call
+from kms.operations.managed_object import ObjectView, check_period, checked_operations, row_binding, save, view_of
+from kms.operations.transient import make_transient, seal_transient
+from kms.secret import SecretBytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTemplate:
+    """The attributes a caller asks for; None leaves the choice to the server.
+
+    ``curve`` may be a post-quantum parameter set. ``pre_active`` asks for an object that waits for its activation.
+    ``check_value`` must come out as the new object's own.
+    """
+
+    name: str | None
+    kind: str
+    group: UUID | None = None
+    size: int | None = None
+    curve: str | None = None
+    public_exponent: int | None = None
+    operations: frozenset[KeyOperation] | None = None
+    description: str = ""
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = True
+    period: Cryptoperiod = field(default_factory=Cryptoperiod)
+    pre_active: bool = False
+    transient: bool = False
+    options: KeyOptions = NO_OPTIONS
+    rotation: RotationPolicy | None = None
+    publication: Publication | None = None
+    check_value: str | None = None
+    check_value_method: str | None = None
+
+
+def generated(call: Call, template: ObjectTemplate, group: Group) -> ObjectView:
+    """A new key, made in the token where it can be."""
+    algorithm = algorithm_of(template.kind)
+    spec = algorithm.generation_spec(size=template.size, curve=template.curve, public_exponent=template.public_exponent)
+    if template.transient:
+        refuse_limits_of_transient(template)
+    row = new_row(call, template, group, spec)
+    row.creation = "generate"
+    if template.transient:
+        return _transient(call, row, spec)
+    return kept(call, row, keystore.generate(spec, binding=row_binding(row), protection=row.protection), template)
+
+
+def described(template: ObjectTemplate, material: SecretBytes) -> Described:
+    """The material as the template's kind understands it."""
+    return algorithm_of(template.kind).describe(material, size=template.size, curve=template.curve)
+
+
+def from_material(
+    call: Call,
+    template: ObjectTemplate,
+    group: Group,
+    found: Described,
+    *,
+    how: str,
+    links: Mapping[str, UUID] | None = None,
+) -> ObjectView:
+    """An object of material that the process holds. ``links`` are columns that name other objects."""
+    row = new_row(call, template, group, found.spec, public_only=found.public_only)
+    row.creation = how
+    for column, other in (links or {}).items():
+        setattr(row, column, other)
+    if template.transient:
+        refuse_limits_of_transient(template)
+        return _transient_of(call, row, found)
+    stored = keystore.store(found.spec, found.material, binding=row_binding(row), protection=row.protection)
+    return kept(call, row, StoredKey(stored.blob, found.public or stored.public), template)
+
+
+def new_row(
+    call: Call, template: ObjectTemplate, group: Group, spec: KeySpec, *, public_only: bool = False
+) -> SecurityObject:
+    """The row, all but its blob: whatever the blob is bound to is settled here."""
+    if not template.name and not template.transient:
+        raise ParameterInvalid("name is needed")
+    algorithm = algorithm_of(spec.kind)
+    check_period(template.period)
+    algorithm.check_options(template.options, spec)
+    operations = checked_operations(algorithm, template.operations, public_only=public_only)
+    exportable = KeyOperation.EXPORT in operations
+    _check_publication(algorithm, template)
+    return SecurityObject(
+        id=uuid4(),
+        account_id=call.account,
+        group=group,
+        name=template.name or "",
+        description=template.description,
+        kind=spec.kind,
+        size=spec.size,
+        curve=spec.curve or "",
+        operations=sorted(operations),
+        original_operations=sorted(operations),
+        state=initial_state(template.period, call.now, pre_active=template.pre_active),
+        enabled=template.enabled,
+        activation_date=template.period.activation,
+        deactivation_date=template.period.deactivation,
+        protection=keystore.protection_for(spec, releasable=exportable or public_only),
+        never_exportable=not exportable,
+        public_only=public_only,
+        custom_metadata=dict(template.custom_metadata),
+        options=template.options.stored(),
+        rotation=None if template.rotation is None else template.rotation.stored(),
+        rotates_at=None if template.rotation is None else first_rotation(template.rotation, call.now),
+        publication=None if template.publication is None else template.publication.stored(),
+        creator_kind=call.principal.kind,
+        creator_id=call.principal.id,
+    )
+
+
+def kept(call: Call, row: SecurityObject, stored: StoredKey, template: ObjectTemplate | None = None) -> ObjectView:
+    """The row with its blob, checked against the expected check value, saved and told to the record."""
+    row.blob, row.public_key = stored.blob, stored.public
+    row.kcv = check_value.of_row(row)
+    if template is not None and template.check_value is not None:
+        check_value.must_match(row, template.check_value, template.check_value_method)
+    save(row, created=True)
+    call.touched.insert(0, object_target(row.id, row.account_id, row.group_id))
+    call.details.update(object_version=row.version, size=row.size, protection=row.protection)
+    return view_of(row, call.now)
+
+
+def _transient(call: Call, row: SecurityObject, spec: KeySpec) -> ObjectView:
+    made = make_transient(
+        spec,
+        account=row.account_id,
+        group=row.group_id,
+        operations=frozenset(KeyOperation(value) for value in row.operations),
+        protection=row.protection,
+        now=call.now,
+    )
+    return _handed_out(call, row, *made)
+
+
+def _transient_of(call: Call, row: SecurityObject, found: Described) -> ObjectView:
+    made = seal_transient(
+        found,
+        account=row.account_id,
+        group=row.group_id,
+        operations=frozenset(KeyOperation(value) for value in row.operations),
+        protection=row.protection,
+        now=call.now,
+    )
+    return _handed_out(call, row, *made)
+
+
+def _handed_out(call: Call, row: SecurityObject, key_id: UUID, blob: bytes, public: bytes | None) -> ObjectView:
+    row.id, row.public_key, row.created_at = key_id, public, call.now
+    return ObjectView(row, KeyState.ACTIVE, transient=blob)
+
+
+def refuse_limits_of_transient(template: ObjectTemplate) -> None:
+    """It carries none of these, and leaving one out would make a stronger key than was asked for."""
+    if template.period != Cryptoperiod() or not template.enabled or template.pre_active:
+        raise ParameterInvalid("a transient key is active for a day at most: it takes no dates and is not disabled")
+    if template.options != NO_OPTIONS or template.rotation is not None or template.publication is not None:
+        raise ParameterInvalid("a transient key carries no options, rotation policy or publication")
+
+
+def _check_publication(algorithm: Algorithm, template: ObjectTemplate) -> None:
+    if template.publication is not None and not algorithm.asymmetric:
+        raise ParameterInvalid(f"{template.kind} objects have no public key to publish")
+
+
+def named(template: ObjectTemplate, name: str) -> ObjectTemplate:
+    return replace(template, name=name)
+
+
+def describe_template(template: ObjectTemplate) -> Mapping[str, Detail]:
+    operations = None if template.operations is None else ",".join(sorted(template.operations))
+    return {
+        "kind": template.kind,
+        "size": template.size,
+        "curve": template.curve,
+        "name": template.name,
+        "operations": operations,
+    }
