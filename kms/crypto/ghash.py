@@ -117,7 +117,7 @@ def _multiplied(subkey: bytes, y: bytes, blocks: bytes) -> bytes:
 
 
 def _tables(subkey: bytes) -> Iterator[list[int]]:
-    """For each place of a byte, the products of all bytes there with H. Made in a quarter of a millisecond, not kept."""
+    """For each place of a byte, the products of all bytes there with H. Made in a quarter of a millisecond."""
     power = int.from_bytes(subkey, "big")
     for _ in range(BLOCK):
         products = []
