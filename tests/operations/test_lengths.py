@@ -124,7 +124,7 @@ def test_rsa_keys_of_odd_sizes_are_imported_and_used_or_refused_in_our_own_words
     odd = _rsa_of(bits)
     try:
         key = tenant.imported("RSA", pkcs8(odd))
-    except (ParameterInvalid, ModuleError):
+    except (ParameterInvalid, AlgorithmUnsupported, ModuleError):
         return
     signature = execute(tenant.app, Sign(key, SignatureParameters("SHA256"), data=b"x")).value
     assert execute(tenant.app, Verify(key, SignatureParameters("SHA256"), signature, data=b"x")).value is True
