@@ -3,21 +3,27 @@
 PYTHON ?= python3
 VENV := .venv
 CLIENTS := .venv-clients
+KRYOPTIC := .kryoptic
 BIN := $(VENV)/bin
 # Options for `manage.py run`, e.g. make run ARGS="--admin-email me@example.org"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench compat lock clean
+.PHONY: help run test test-kryoptic lint bench compat lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run-lock ## Set up what is missing and serve
 	@exec $(BIN)/python manage.py run $(ARGS)
 
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use
+	@sh tests/hsm/kryoptic/build.sh $(KRYOPTIC)
+	@KEYSTEAD_PKCS11_MODULE=$(CURDIR)/$(KRYOPTIC)/libkryoptic_pkcs11.so \
+	  $(BIN)/python -m pytest $(or $(ARGS),tests/hsm)
 
 lint: $(VENV)/.dev-lock ## Style, types, walls between rooms, migrations, deployment checks
 	$(BIN)/ruff check .
@@ -40,7 +46,7 @@ lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hash
 	done
 
 clean: ## Remove environments and caches; the data folder stays
-	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is as good as its lock file: the stamp is a copy of the lock that was installed, so that a checkout with

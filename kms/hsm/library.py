@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from contextlib import suppress
 from typing import ClassVar
 
 import pkcs11
@@ -147,8 +148,22 @@ class Library:
         return self._binding
 
     def token(self, label: str) -> pkcs11.Token:
-        """Always by label: SoftHSM gives a token a new random slot number. No or several matches raise."""
-        return self.binding.get_token(token_label=label)
+        """Always by label: SoftHSM gives a token a new random slot number. No or several matches raise.
+
+        The binding's own search asks every token for its mechanisms, which one that is not initialised refuses
+        (Kryoptic 1.5.4: CKR_TOKEN_NOT_INITIALIZED), and that would hide ours in the next slot.
+        """
+        found = []
+        for slot in self.binding.get_slots(token_present=True):
+            with suppress(exceptions.TokenNotPresent, exceptions.TokenNotRecognised):
+                token = slot.get_token()
+                if token.label == label:
+                    found.append(token)
+        if not found:
+            raise exceptions.NoSuchToken(f"no token is labelled {label!r}")
+        if len(found) > 1:
+            raise exceptions.MultipleTokensReturned(f"{len(found)} tokens are labelled {label!r}")
+        return found[0]
 
     def login(self, session: pkcs11.Session, pin: bytes, *, security_officer: bool = False) -> None:
         """C_Login by hand: python-pkcs11 leaks a session when login fails, and its close() of a session that logged in

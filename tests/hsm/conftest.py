@@ -1,7 +1,8 @@
 """A token for the tests of this folder.
 
-Where the run has one already (SOFTHSM2_CONF is set), a second token is made beside it: a process has one library, and
-its configuration is read once. What must finalise, fork or break the token runs in a process of its own (scenarios.py).
+Where the run has one already (the configuration variable is set), a second token is made beside it: a process has one
+library, and its configuration is read once. What must finalise, fork or break the token runs in a process of its own
+(scenarios.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kms.hsm.pkcs11 import Pkcs11Module
-from tests.hsm.token_place import TokenPlace
+from tests.hsm.token_place import CONFIGURATION_VARIABLE, TokenPlace
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def token(tmp_path_factory: pytest.TempPathFactory) -> TokenPlace:
     place = TokenPlace(tmp_path_factory.mktemp("hsm-token"))
-    if "SOFTHSM2_CONF" not in os.environ:
+    if CONFIGURATION_VARIABLE not in os.environ:
         place.configure()
     place.initialise()
     return place
@@ -55,7 +56,7 @@ def start_scenario(tmp_path: Path) -> Iterator[Scenario]:
 
     def start(name: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.hsm.scenarios", name, str(tmp_path)]
-        environment = {key: value for key, value in os.environ.items() if key != "SOFTHSM2_CONF"}
+        environment = {key: value for key, value in os.environ.items() if key != CONFIGURATION_VARIABLE}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
