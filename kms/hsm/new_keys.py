@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 import pkcs11
-from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, exceptions
 
 from kms.hsm import blob_keys
 from kms.hsm.blob import Version
@@ -138,18 +138,24 @@ def take_over(
 ) -> StoredKey:
     """Unwrap under ``wrapping`` as a passing object, see that it is what ``spec`` says, and store it.
 
-    The token tells no length of an unwrapped key (SoftHSM: CKA_VALUE_LEN is 0), so each kind is tried out.
+    Not every token tells the length of an unwrapped key (SoftHSM 2.6.1: CKA_VALUE_LEN is 0), so each kind is tried out.
     """
+    another = DataRejected(f"the wrapped key is no {spec.kind} key of {spec.size} bits")
     if spec.kind in SECRET_KINDS and len(wrapped) != material_bytes(spec) + 8:
-        raise DataRejected(f"the wrapped key is no {spec.kind} key of {spec.size} bits")
-    unwrapped = unwrap(wrapping, (mechanism, spec), wrapped, template=PASSING, rights=_TRIAL_RIGHTS[spec.kind])
+        raise another
+    try:
+        unwrapped = unwrap(wrapping, (mechanism, spec), wrapped, template=PASSING, rights=_TRIAL_RIGHTS[spec.kind])
+    except exceptions.KeySizeRange:  # Kryoptic 1.5.4, for an AES key of 30 bytes
+        raise another from None
     with passing(unwrapped) as key:
+        if spec.kind in ("AES", "HMAC") and key[Attribute.VALUE_LEN] not in (0, material_bytes(spec)):
+            raise another
         if spec.kind == "AES":
             _try_aes(key, spec)
         public = _derive_public(key, spec)
         stored = StoredKey(blob_keys.store(desk, key, binding), public)
-        if spec.kind == "HMAC":
-            _try_hmac(desk, key, spec, stored.blob, binding)
+        if spec.kind in ("HMAC", "DES3"):
+            _compare(desk, key, spec, stored.blob, binding)
         return stored
 
 
@@ -168,11 +174,21 @@ def _try_aes(key: Key, spec: KeySpec) -> None:
         raise
 
 
-def _try_hmac(desk: Desk, key: Key, spec: KeySpec, blob: bytes, binding: bytes) -> None:
-    """A key longer than SHA-256's block is hashed first, so zero-padding by our own wrapping would show."""
+def _compare(desk: Desk, key: Key, spec: KeySpec, blob: bytes, binding: bytes) -> None:
+    """SoftHSM takes DES3 and HMAC keys of any length, and our own wrapping then pads them with zeros: that must show.
+
+    HMAC: a key longer than SHA-256's block is hashed first. DES3: zeros fill the key up, so its value is hashed.
+    """
     with passing(blob_keys.open_object(desk, spec, blob, binding, MechanismFlag.SIGN)) as stored:
-        if stored.sign(_TRIAL, mechanism=Mechanism.SHA256_HMAC) != key.sign(_TRIAL, mechanism=Mechanism.SHA256_HMAC):
-            raise DataRejected(f"the wrapped key is no HMAC key of {spec.size} bits")
+        values = {_fingerprint(desk, each, spec) for each in (key, stored)}
+    if len(values) > 1:
+        raise DataRejected(f"the wrapped key is no {spec.kind} key of {spec.size} bits")
+
+
+def _fingerprint(desk: Desk, key: Key, spec: KeySpec) -> bytes:
+    if spec.kind == "HMAC":
+        return bytes(key.sign(_TRIAL, mechanism=Mechanism.SHA256_HMAC))
+    return bytes(desk.session.digest(iter((key,)), mechanism=Mechanism.SHA256))
 
 
 def _derive_public(key: Key, spec: KeySpec) -> bytes | None:

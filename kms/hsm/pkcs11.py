@@ -15,7 +15,7 @@ from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused, ModuleU
 from kms.hsm.file_lock import default_lock_file
 from kms.hsm.handles import HandleCache
 from kms.hsm.key_material import check_spec
-from kms.hsm.mechanisms import check_wrapped, offers
+from kms.hsm.mechanisms import check_wrapped
 from kms.hsm.module import KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
@@ -50,21 +50,25 @@ class Pkcs11Module:
         return f"<Pkcs11Module {self._connection!r}>"
 
     def supports(self, spec: KeySpec) -> bool:
-        """By the mechanisms that the token lists; it lists no curves, so those are ours."""
         try:
             check_spec(spec)
         except MechanismRefused:
             return False
-        return offers(self._connection.attachment().mechanisms, spec)
+        return self._connection.attachment().offer.holds(spec)
+
+    def _check(self, spec: KeySpec) -> None:
+        check_spec(spec)
+        if not self._connection.attachment().offer.holds(spec):
+            raise MechanismRefused(f"the token offers no {spec.kind} key {spec.curve or f'of {spec.size} bits'}")
 
     # -- new keys --------------------------------------------------------------------------------------------------
 
     def generate(self, spec: KeySpec, *, binding: bytes) -> StoredKey:
-        check_spec(spec)
+        self._check(spec)
         return self._connection.call(lambda at: new_keys.generate(at.workshop, spec, binding), slow=True)
 
     def import_key(self, spec: KeySpec, material: SecretBytes, *, binding: bytes) -> StoredKey:
-        check_spec(spec)
+        self._check(spec)
         return self._connection.call(
             lambda at: new_keys.import_key(at.workshop, spec, material, binding), slow=True, verdict=DataRejected
         )
@@ -77,7 +81,7 @@ class Pkcs11Module:
         HMAC keys of up to 64 bytes, or of a length that is no multiple of 8, pass through the process: the first need
         padding, the second would lose their length in SoftHSM's wrapping.
         """
-        check_spec(spec)
+        self._check(spec)
         if not isinstance(wrapping, TokenKey):
             raise MechanismRefused("the wrapping key is not in this token")
         if not new_keys.unwrapped_in_token(spec):
@@ -92,7 +96,7 @@ class Pkcs11Module:
         return self._connection.call(work, verdict=DataRejected, forget=wrapping.forget)
 
     def generate_material(self, spec: KeySpec) -> SecretBytes:
-        check_spec(spec)
+        self._check(spec)
         return self._connection.call(lambda at: new_keys.generate_material(at.workshop, spec), slow=True)
 
     # -- sealed bytes ----------------------------------------------------------------------------------------------

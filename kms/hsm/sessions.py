@@ -25,6 +25,7 @@ from kms.hsm.errors import DataRejected, MechanismRefused, ModuleError, ModuleSe
 from kms.hsm.file_lock import exclusive
 from kms.hsm.library import Library
 from kms.hsm.master_keys import MasterKeysMissing, Masters
+from kms.hsm.offer import Offer, offer_of
 from kms.hsm.token_objects import attribute_mapper
 from kms.secret import SecretBytes
 
@@ -58,8 +59,7 @@ class Attachment:
     workshop: Desk
     """For work that takes long (an RSA-4096 key), so that encrypts go on meanwhile."""
     kwp: Mechanism
-    mechanisms: frozenset[int]
-    """What the token says it can do."""
+    offer: Offer
     probe_iv: bytes
     probe_sealed: bytes
 
@@ -256,7 +256,7 @@ class Connection:
                 main = Desk(session, master_keys.find(session, checked=True))
                 other = self._open(token)
                 workshop = Desk(other, master_keys.find(other, checked=False))
-                kwp, mechanisms = master_keys.kwp_mechanism(token), frozenset(map(int, token.slot.get_mechanisms()))
+                kwp, offered = master_keys.kwp_mechanism(token), offer_of(token, other)
                 iv = os.urandom(12)
                 sealed = main.masters.seals[main.masters.current].encrypt(
                     _KNOWN_ANSWER, mechanism=Mechanism.AES_GCM, mechanism_param=GCMParams(iv, None, 128)
@@ -270,7 +270,7 @@ class Connection:
             main,
             workshop,
             kwp=kwp,
-            mechanisms=mechanisms,
+            offer=offered,
             probe_iv=iv,
             probe_sealed=sealed,
         )

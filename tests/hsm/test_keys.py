@@ -201,6 +201,7 @@ def test_hmac_keys_are_taken_over(module: Pkcs11Module, wrapping: tuple[OpenedKe
         (KeySpec("HMAC", 576), 71),
         (KeySpec("HMAC", 1024), 120),
         (KeySpec("HMAC", 1024), 121),
+        (KeySpec("DES3", 168), 20),
         (KeySpec("RSA", 1024), 635),
         (KeySpec("EC", 256, "NistP256"), 138),
     ],
