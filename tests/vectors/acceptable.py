@@ -1,0 +1,145 @@
+"""Every decision about published vectors that is ours, in one table: file, which of its vectors, decision, reason.
+
+It speaks of two things. Where Wycheproof says ``acceptable``, we say which of the two it is to us. Where it says
+``valid`` and we refuse on purpose, the line says why, and the vectors must be refused. The first line that fits holds;
+one that fits nothing fails the full run, and so does an acceptable vector without a line.
+
+An invalid vector is refused, always, but for lines that say ``invalid``: those are vectors that are wrong only by a
+parameter that a request cannot carry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+ACCEPT, REFUSE = True, False
+
+
+class Published(Protocol):
+    """What a line may look at: a vector's file, group and fields."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def group(self) -> dict[str, Any]: ...
+    @property
+    def fields(self) -> dict[str, Any]: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def flags(self) -> tuple[str, ...]: ...
+
+
+Which = Callable[[Published], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    files: str  # a regular expression for whole names
+    which: Which
+    accept: bool
+    reason: str
+    # What a refusal must say (a regular expression), so that it is for this reason and no other.
+    says: str = ""
+    invalid: bool = False
+
+    def speaks_of(self, vector: Published) -> bool:
+        if self.invalid is not (vector.result == "invalid"):
+            return False
+        return re.fullmatch(self.files, vector.file) is not None and self.which(vector)
+
+
+def every(_vector: Published) -> bool:
+    return True
+
+
+def flagged(*flags: str) -> Which:
+    """At least one of them."""
+    return lambda vector: not set(flags).isdisjoint(vector.flags)
+
+
+def sized(name: str, fits: Callable[[int], bool]) -> Which:
+    """By a number that the group states, in bits."""
+    return lambda vector: fits(vector.group[name])
+
+
+def length(name: str, fits: Callable[[int], bool]) -> Which:
+    """By the length of a field, in bytes."""
+    return lambda vector: fits(len(vector.fields[name]) // 2)
+
+
+def truncated(vector: Published) -> bool:
+    """A MAC shorter than its hash, which the file's name ends in: hmac_sha256, hmac_sha3_512."""
+    size = re.split(r"sha|_", vector.file)[-1]
+    return bool(vector.group["tagSize"] < (160 if size == "1" else int(size)))
+
+
+def unlike_hash(vector: Published) -> bool:
+    """A PSS salt that is not as long as the hash."""
+    return bool(vector.group["sLen"] != hash_bytes(vector.group["sha"]))
+
+
+def salted_like_hash(vector: Published) -> bool:
+    """Wrong in its group because its salt is as long as the hash, which is what we ask for."""
+    return unlike_hash(vector) and vector.fields["comment"] == f"s_len changed to {hash_bytes(vector.group['sha'])}"
+
+
+def hash_bytes(name: str) -> int:
+    return 20 if name == "SHA-1" else int(name.rpartition("-")[2]) // 8
+
+
+RULES: tuple[Rule, ...] = (
+    # -- block ciphers -------------------------------------------------------------------------------------------------
+    Rule(r"aria_\w+", every, REFUSE, "no token and no library we stand on has ARIA", "type ARIA"),
+    Rule(
+        r"aes_(gcm|gmac)",
+        sized("ivSize", lambda bits: bits != 96),
+        REFUSE,
+        "SP 800-38D §8.2: IVs of 96 bits",
+        "12 bytes",
+    ),
+    Rule(r"\w+_wrap", flagged("ShortKey"), REFUSE, "SP 800-38F §5.3.1: KW takes two semiblocks and more"),
+    # -- HMAC ----------------------------------------------------------------------------------------------------------
+    Rule(
+        r"hmac_\w+",
+        sized("keySize", lambda bits: bits < 112),
+        REFUSE,
+        "SP 800-131A rev 2 §10: keys of 112 bits and more",
+        "112 to",
+    ),
+    Rule(r"hmac_\w+", truncated, REFUSE, "only whole MACs hold: a shorter one promises less than was asked", "False"),
+    # -- RSA -----------------------------------------------------------------------------------------------------------
+    Rule(
+        r"rsa_signature_\w+",
+        flagged("MissingNull"),
+        REFUSE,
+        "RFC 8017 §8.2.2: a signature has one encoding",
+        "False",
+    ),
+    Rule(
+        r"rsa_pkcs1_\w+_sig_gen",
+        flagged("SmallModulus", "WeakHash", "SmallPublicKey"),
+        ACCEPT,
+        "PKCS#1 allows it; a key that must not is kept from it by its options (signature_policy, minimum_key_length)",
+    ),
+    Rule(
+        r"rsa_pss_\w+",
+        unlike_hash,
+        REFUSE,
+        "the wire has no salt length; it is as long as the hash (FIPS 186-5 §5.4)",
+        "False",
+    ),
+    Rule(
+        r"rsa_pss_\w+",
+        salted_like_hash,
+        ACCEPT,
+        "the wire has no salt length, and this is the one we use",
+        invalid=True,
+    ),
+    # -- elliptic curves -----------------------------------------------------------------------------------------------
+    Rule(r"ec\w+_brainpool\w+", every, REFUSE, "the wire has no name for the curve", "the key"),
+    Rule(r"ecdsa_secp(192|224)k1_\w+", every, REFUSE, "no library we stand on has the curve", "the key"),
+)
