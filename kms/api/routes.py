@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
 
-from kms.api.wire import accounts, apps, crypto, groups, logs, objects, sessions, users
+from kms.api.wire import accounts, apps, crypto, groups, lifecycle, logs, objects, sessions, users
 from kms.api.wire.base import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -17,6 +17,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *groups.ENDPOINTS,
     *apps.ENDPOINTS,
     *objects.ENDPOINTS,
+    *lifecycle.ENDPOINTS,
     *crypto.ENDPOINTS,
     *logs.ENDPOINTS,
 )

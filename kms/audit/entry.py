@@ -63,6 +63,8 @@ ALLOWED_DETAILS = frozenset(
         "result",
         "protection",
         "route",
+        "revocation",
+        "replaced",
     }
 )
 

@@ -6,8 +6,9 @@ or the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kms.crypto import digest as hashing
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -116,12 +117,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a piece of imported material turned out to be."""
+    """What a piece of imported material turned out to be. ``attributes`` are public facts for the object to show."""
 
     spec: KeySpec
     material: SecretBytes
     public: bytes | None = None
     public_only: bool = False
+    attributes: Mapping[str, Any] | None = None
 
 
 class Algorithm:

@@ -34,10 +34,14 @@ class PaddingRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RsaOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Empty tuples admit the defaults of the algorithm; the first rule is the default padding of a request."""
+    """What is not admitted by one of the rules is refused; None leaves the default of new keys.
 
-    encryption: tuple[PaddingRule, ...] = ()
-    signature: tuple[PaddingRule, ...] = ()
+    That is OAEP with any hash for encryption, and anything for signatures. A request without padding gets the first
+    rule's.
+    """
+
+    encryption: tuple[PaddingRule, ...] | None = None
+    signature: tuple[PaddingRule, ...] | None = None
 
 
 class ExportRule(msgspec.Struct, frozen=True, omit_defaults=True):

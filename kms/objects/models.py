@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -57,6 +58,7 @@ class SecurityObject(models.Model):
     rotation = models.JSONField(null=True, help_text="rotation.RotationPolicy")
     rotates_at = models.DateTimeField(null=True)
     publication = models.JSONField(null=True, help_text="publication.Publication")
+    attributes = models.JSONField(default=dict, help_text="what a certificate says; nothing secret")
     creator_kind = models.CharField(max_length=16)
     creator_id = models.UUIDField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -102,3 +104,8 @@ class HistoryItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.object_id} until {self.expires_at}"
+
+    def date(self, name: str) -> datetime | None:
+        """One of the kept dates."""
+        value = self.fields[name]
+        return None if value is None else datetime.fromisoformat(value)

@@ -130,13 +130,14 @@ class Caches:
 def _row_id(account: UUID, ref: ObjectRef) -> UUID | None:
     if ref.id is not None:
         return ref.id
-    return SecurityObject.objects.filter(account_id=account, name=ref.name).values_list("id", flat=True).first()
+    named = SecurityObject.objects.filter(account_id=account, name=ref.name, deletion_date__isnull=True)
+    return named.values_list("id", flat=True).first()
 
 
 def _read(account: UUID, ref: ObjectRef, row_id: UUID, version: int) -> VersionedObject | None:
     """``version`` was read before the row, so a change in between shows as an old version."""
     row = SecurityObject.objects.filter(id=row_id, account_id=account).first()
-    if row is None or (ref.name is not None and row.name != ref.name):
+    if row is None or row.deletion_date is not None or (ref.name is not None and row.name != ref.name):
         return None
     return VersionedObject(snapshot_of(row, keystore.deployment_id()), version)
 

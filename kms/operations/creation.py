@@ -12,7 +12,6 @@ from typing import Any
 from accounts.models import Group
 from kms.audit.entry import Category, Detail
 from kms.crypto.algorithm import CipherParameters
-from kms.crypto.algorithms.aes import SIZES as AES_SIZES
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.hsm.module import KeySpec, WrapMechanism
@@ -87,11 +86,12 @@ def _unwrapped_inside(command: UnwrapKey, key: ObjectSnapshot) -> tuple[WrapMech
     mechanism = wrapping.key_wrap_mechanism(key, command.parameters)
     exportable = template.operations is not None and KeyOperation.EXPORT in template.operations
     size = (len(command.wrapped) - 8) * 8
-    if mechanism is None or exportable or template.transient or template.kind != "AES" or size not in AES_SIZES:
+    spec = KeySpec("AES", size)
+    if mechanism is None or exportable or template.transient or template.kind != "AES" or not keystore.in_token(spec):
         return None
     if template.size not in (None, size):
         raise ParameterInvalid(f"key_size is {template.size}, but the wrapped key has {size} bits")
-    return mechanism, KeySpec("AES", size)
+    return mechanism, spec
 
 
 def _resolve_creation(call: Call, command: CreateObject | ImportObject) -> Sequence[Resolved]:

@@ -1,4 +1,4 @@
-"""What happens to a security object after its creation: update, activate, delete, export.
+"""What moves a security object from state to state (SP 800-57 pt 1 §7), and what takes its material away or out.
 
 Control plane: rows are locked and changed in the call's transaction. It must not know the wire or HTTP.
 """
@@ -7,52 +7,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from kms.audit.entry import Category, Detail
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
-from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
+from kms.objects.revocation import Revocation
 from kms.objects.snapshot import ObjectSnapshot
-from kms.objects.state import Cryptoperiod, KeyState
+from kms.objects.state import Transition, next_state
+from kms.objects.usage import Handling
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
+from kms.operations.history import remember
 from kms.operations.managed_object import (
     ObjectView,
-    check_period,
-    checked_operations,
-    destination,
+    check_handling,
     locked_object,
     row_binding,
     save,
     state_of,
-    view_of,
 )
+from kms.secret import SecretBytes
 from policies.permissions import Permission
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateObject(Command):
-    """Change what is not None. ``operations`` may be narrowed or widened, but export is never gained."""
-
+class ActivateObject(Command):
     key: ObjectRef
-    name: str | None = None
-    description: str | None = None
-    custom_metadata: Mapping[str, str] | None = None
-    enabled: bool | None = None
-    operations: frozenset[KeyOperation] | None = None
-    group: UUID | None = None
-    activation_date: datetime | None = None
-    deactivation_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ActivateObject(Command):
+class RevokeObject(Command):
+    """Deactivate the object, or mark it compromised, as the reason says."""
+
+    key: ObjectRef
+    reason: Revocation
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyObject(Command):
+    """The material goes, the attributes stay."""
+
     key: ObjectRef
 
 
@@ -62,93 +60,89 @@ class DeleteObject(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class RemovePrivateKey(Command):
+    """What is left of the pair is its public key."""
+
+    key: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
 class ExportObject(Command):
     key: ObjectRef
 
 
-def update_object(call: Call, command: UpdateObject, row: SecurityObject, *others: Any) -> ObjectView:
-    """``others`` repeat the row once per further permission; the last is the new group when one is given."""
-    fields = [name for name in UPDATABLE if getattr(command, name) is not None]
-    call.details["fields"] = ",".join(fields)
-    for name in ("name", "description", "enabled"):
-        if getattr(command, name) is not None:
-            setattr(row, name, getattr(command, name))
-    if command.custom_metadata is not None:
-        row.custom_metadata = _merged(row.custom_metadata, command.custom_metadata)
-    if command.group is not None:
-        row.group = others[-1]
-    _change_period(row, command, call.now)
-    if command.operations is not None and command.operations != frozenset(row.operations):
-        _change_operations(row, command.operations)
-    save(row)
-    return view_of(row, call.now)
-
-
-UPDATABLE = (
-    "name",
-    "description",
-    "custom_metadata",
-    "enabled",
-    "operations",
-    "group",
-    "activation_date",
-    "deactivation_date",
-)
-
-
-def _merged(existing: Mapping[str, str], change: Mapping[str, str]) -> dict[str, str]:
-    """A given key is set; one set to the empty string is removed."""
-    merged = {**existing, **change}
-    return {key: value for key, value in merged.items() if value != ""}
-
-
-def _change_period(row: SecurityObject, command: UpdateObject, now: datetime) -> None:
-    if command.activation_date is None and command.deactivation_date is None:
-        return
-    current = state_of(row, now)
-    if command.activation_date is not None:
-        if current is not KeyState.PRE_ACTIVE:
-            raise InvalidRequest(f"activation_date cannot change: the object is {current.value}")
-        row.activation_date = command.activation_date
-    if command.deactivation_date is not None:
-        if current not in (KeyState.PRE_ACTIVE, KeyState.ACTIVE):
-            raise InvalidRequest(f"deactivation_date cannot change: the object is {current.value}")
-        row.deactivation_date = command.deactivation_date
-    check_period(Cryptoperiod(row.activation_date, row.deactivation_date))
-
-
-def _change_operations(row: SecurityObject, operations: frozenset[KeyOperation]) -> None:
-    """Bound fields change only together with the blob. Giving up export moves a key into the token for good."""
-    algorithm = algorithm_of(row.kind)
-    checked_operations(algorithm, operations, public_only=row.public_only)
-    exportable = KeyOperation.EXPORT in operations
-    if exportable and KeyOperation.EXPORT not in row.operations:
-        raise InvalidRequest("An object that is not exportable cannot become exportable")
-    before, blob = row_binding(row), bytes(row.blob)
-    row.operations, row.version = sorted(operations), row.version + 1
-    spec = KeySpec(row.kind, row.size, row.curve or None)
-    settles = row.protection == keystore.SEALED and not exportable and not row.public_only
-    if settles:
-        held = keystore.unseal(blob, binding=before)
-        row.protection = keystore.protection_for(spec, releasable=False)
-        row.blob = keystore.store(spec, held, binding=row_binding(row), protection=row.protection).blob
-    else:
-        row.blob = keystore.rebind(blob, binding=before, to=row_binding(row))
-
-
 def activate_object(call: Call, _command: ActivateObject, row: SecurityObject) -> None:
-    current = state_of(row, call.now)
-    if current is not KeyState.PRE_ACTIVE:
-        raise InvalidRequest(f"Only a pre-active object can be activated; this one is {current.value}")
-    row.activation_date, row.state = call.now, KeyState.ACTIVE
+    moved(call, row, Transition.ACTIVATE)
+    row.activation_date = call.now
     save(row)
 
 
-def delete_object(_call: Call, _command: DeleteObject, row: SecurityObject) -> None:
-    row.delete()
+def revoke_object(call: Call, command: RevokeObject, row: SecurityObject) -> None:
+    revoke(call, row, command.reason)
+    save(row)
+
+
+def revoke(call: Call, row: SecurityObject, reason: Revocation) -> None:
+    """Set the row's columns; whoever calls saves it."""
+    transition = reason.transition
+    moved(call, row, transition)
+    row.revocation = reason.stored()
+    if transition is Transition.COMPROMISE:
+        row.compromise_date = reason.occurred_at or call.now
+    else:
+        row.deactivation_date = call.now
+    row.rotation, row.rotates_at = None, None
+
+
+def destroy_object(call: Call, _command: DestroyObject, row: SecurityObject) -> None:
+    moved(call, row, Transition.DESTROY)
+    row.destruction_date = call.now
+    _drop_material(row)
+    save(row)
+
+
+def delete_object(call: Call, _command: DeleteObject, row: SecurityObject) -> None:
+    """A tombstone stays, so that the record's id still says what it was; its name is free again."""
+    moved(call, row, Transition.DELETE)
+    row.deletion_date = call.now
+    _drop_material(row)
+    save(row)
+
+
+def _drop_material(row: SecurityObject) -> None:
+    """What an undo policy keeps is in the history until its time is over, and nowhere after that."""
+    row.blob, row.version = b"", row.version + 1
+    row.rotation, row.rotates_at, row.publication = None, None, None
+
+
+def remove_private_key(call: Call, _command: RemovePrivateKey, row: SecurityObject) -> None:
+    check_handling(row, Handling.REMOVE_PRIVATE, call.now)
+    algorithm = algorithm_of(row.kind)
+    if not algorithm.asymmetric or row.public_key is None:
+        raise InvalidRequest(f"{row.kind} objects have no private key to remove")
+    if row.public_only:
+        raise InvalidRequest("The private key is gone already")
+    remember(call, row)
+    public = SecretBytes(bytes(row.public_key))
+    row.public_only, row.protection, row.version = True, keystore.SEALED, row.version + 1
+    row.operations = sorted(set(row.operations) & algorithm.public_operations)
+    row.blob = keystore.seal(public, binding=row_binding(row))
+    save(row)
+
+
+def moved(call: Call, row: SecurityObject, transition: Transition) -> None:
+    """Keep the row's past, then set the state that the transition leads to, or refuse it."""
+    current = state_of(row, call.now)
+    state = next_state(transition, current)
+    if state is None:
+        raise InvalidRequest(f"One cannot {transition.value} an object that is {current.value}", "state-transition")
+    remember(call, row)
+    row.state = state
 
 
 def export_object(call: Call, _command: ExportObject, found: ObjectSnapshot) -> ObjectView:
+    if found.options.export is not None and found.options.export.wrapped:
+        raise InvalidRequest("The object's export policy lets it out wrapped only", "export-wrapped-only")
     row = SecurityObject.objects.get(id=found.id)
     value = keystore.material(call.grants[0], found)
     call.details.update(object_version=row.version, output_bytes=len(value))
@@ -162,7 +156,9 @@ def _resolve_export(call: Call, command: ExportObject) -> Sequence[Resolved]:
     return (call.authority.resolve_object(call, need),)
 
 
-def _resolve_locked(permission: Permission) -> Any:
+def resolve_locked(permission: Permission) -> Any:
+    """The object of a command that names it by ``key``, held for change."""
+
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row = locked_object(call, command.key)
         return (Resolved(permission, object_target(row.id, row.account_id, row.group_id), row),)
@@ -170,50 +166,53 @@ def _resolve_locked(permission: Permission) -> Any:
     return resolve
 
 
-# The permission that each field of an update asks for.
-_FIELD_PERMISSIONS = {
-    "name": Permission.OBJECT_UPDATE,
-    "description": Permission.OBJECT_UPDATE,
-    "custom_metadata": Permission.OBJECT_UPDATE,
-    "enabled": Permission.OBJECT_UPDATE_STATE,
-    "operations": Permission.OBJECT_UPDATE_OPERATIONS,
-    "group": Permission.OBJECT_MOVE,
-    "activation_date": Permission.OBJECT_ACTIVATE,
-    "deactivation_date": Permission.OBJECT_ACTIVATE,
-}
-
-
-def _resolve_update(call: Call, command: UpdateObject) -> Sequence[Resolved]:
-    row = locked_object(call, command.key)
-    target = object_target(row.id, row.account_id, row.group_id)
-    asked = {_FIELD_PERMISSIONS[name] for name in UPDATABLE if getattr(command, name) is not None}
-    resolved = [Resolved(permission, target, row) for permission in sorted(asked or {Permission.OBJECT_UPDATE})]
-    if command.group is not None:
-        resolved.append(destination(call, command.group))
-    return resolved
-
-
-def _describe_ref(command: Any) -> Mapping[str, Detail]:
+def describe_ref(command: Any) -> Mapping[str, Detail]:
     return {"subject": str(command.key)}
+
+
+def _describe_revocation(command: RevokeObject) -> Mapping[str, Detail]:
+    return {"subject": str(command.key), "revocation": command.reason.code}
 
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(UpdateObject, "object.update", _resolve_update, update_object, describe=_describe_ref),
     _operation(
         ActivateObject,
         "object.activate",
-        _resolve_locked(Permission.OBJECT_ACTIVATE),
+        resolve_locked(Permission.OBJECT_ACTIVATE),
         activate_object,
-        describe=_describe_ref,
+        describe=describe_ref,
+    ),
+    _operation(
+        RevokeObject,
+        "object.revoke",
+        resolve_locked(Permission.OBJECT_REVOKE),
+        revoke_object,
+        describe=_describe_revocation,
+    ),
+    _operation(
+        DestroyObject,
+        "object.destroy",
+        resolve_locked(Permission.OBJECT_DESTROY),
+        destroy_object,
+        describe=describe_ref,
+        irreversible=True,
     ),
     _operation(
         DeleteObject,
         "object.delete",
-        _resolve_locked(Permission.OBJECT_DELETE),
+        resolve_locked(Permission.OBJECT_DELETE),
         delete_object,
-        describe=_describe_ref,
+        describe=describe_ref,
         irreversible=True,
     ),
-    _operation(ExportObject, "object.export", _resolve_export, export_object, describe=_describe_ref),
+    _operation(
+        RemovePrivateKey,
+        "object.remove-private-key",
+        resolve_locked(Permission.OBJECT_DELETE_MATERIAL),
+        remove_private_key,
+        describe=describe_ref,
+        irreversible=True,
+    ),
+    _operation(ExportObject, "object.export", _resolve_export, export_object, describe=describe_ref),
 )

@@ -87,7 +87,7 @@ def from_material(
 ) -> ObjectView:
     """An object of material that the process holds. ``links`` are columns that name other objects."""
     row = new_row(call, template, group, found.spec, public_only=found.public_only)
-    row.creation = how
+    row.creation, row.attributes = how, dict(found.attributes or {})
     for column, other in (links or {}).items():
         setattr(row, column, other)
     if template.transient:

@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts.models import App, Group
 from accounts.principal import PrincipalKind
 from kms.crypto.algorithm import Algorithm
+from kms.crypto.algorithms.certificate import issued_by
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.objects import keystore
 from kms.objects.binding import binding_of
-from kms.objects.models import SecurityObject
+from kms.objects.models import HistoryItem, SecurityObject
 from kms.objects.snapshot import bound_fields
 from kms.objects.state import Cryptoperiod, KeyState, effective_state
+from kms.objects.usage import Handling, handling_refusal
 from kms.operations.authority import absent, group_target
 from kms.operations.command import Call, ObjectRef, Resolved
-from kms.operations.errors import NotFound
+from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.naming import save_named
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -29,12 +33,19 @@ from policies.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """An object for rendering. ``value`` only when it was exported; ``transient`` replaces the row's id."""
+    """An object for rendering. ``value`` only when it was exported; ``transient`` replaces the row's id.
+
+    ``copies`` and ``subkeys`` are ids of objects made of it, ``chain`` those of a certificate's issuers, upwards.
+    """
 
     row: SecurityObject
     state: KeyState
     value: SecretBytes | None = None
     transient: bytes | None = None
+    copies: tuple[UUID, ...] = ()
+    subkeys: tuple[UUID, ...] = ()
+    chain: tuple[UUID, ...] = ()
+    history: tuple[HistoryItem, ...] = ()
 
 
 def save(row: SecurityObject, *, created: bool = False) -> None:
@@ -45,17 +56,52 @@ def state_of(row: SecurityObject, now: datetime) -> KeyState:
     return effective_state(KeyState(row.state), Cryptoperiod(row.activation_date, row.deactivation_date), now)
 
 
+def chain_of(row: SecurityObject, longest: int = 8) -> tuple[UUID, ...]:
+    """The certificates of the account that issued this one, upwards to a self-signed one or to where they end."""
+    chain: list[UUID] = []
+    while len(chain) < longest and not row.attributes.get("self_signed"):
+        issuers = SecurityObject.objects.filter(
+            account_id=row.account_id,
+            kind=row.kind,
+            deletion_date__isnull=True,
+            attributes__subject=row.attributes.get("issuer"),
+        ).exclude(id__in=[row.id, *chain])
+        named = (found for found in issuers.order_by("created_at") if issued_by(row.attributes, found.attributes))
+        issuer = next(named, None)
+        if issuer is None:
+            break
+        chain.append(issuer.id)
+        row = issuer
+    return tuple(chain)
+
+
 def view_of(row: SecurityObject, now: datetime) -> ObjectView:
     return ObjectView(row, state_of(row, now))
 
 
-def locked_object(call: Call, ref: ObjectRef) -> SecurityObject:
-    """The caller's account's object, held for change."""
-    wanted = {"id": ref.id} if ref.id is not None else {"name": ref.name}
-    row = SecurityObject.objects.select_for_update().filter(account_id=call.account, **wanted).first()
+def locked_object(call: Call, ref: ObjectRef, *, deleted: bool = False) -> SecurityObject:
+    """The caller's account's object, held for change; a deleted one only when asked for."""
+    row = named_object(call, ref, SecurityObject.objects.select_for_update(), deleted=deleted)
     if row is None or ref.transient is not None:
         raise NotFound(absent("object"))
     return row
+
+
+def named_object(
+    call: Call, ref: ObjectRef, rows: QuerySet[SecurityObject], *, deleted: bool = False
+) -> SecurityObject | None:
+    """A tombstone gave its name back, so it is found by id only."""
+    if ref.id is None:
+        return rows.filter(account_id=call.account, name=ref.name, deletion_date__isnull=True).first()
+    row = rows.filter(account_id=call.account, id=ref.id).first()
+    return row if row is None or deleted or row.deletion_date is None else None
+
+
+def check_handling(row: SecurityObject, handling: Handling, now: datetime) -> None:
+    """Refuse what the object's state does not allow (usage.HANDLED_IN)."""
+    refused = handling_refusal(handling, state_of(row, now))
+    if refused is not None:
+        raise InvalidRequest(refused.message, refused.code)
 
 
 def row_binding(row: SecurityObject) -> bytes:

@@ -6,7 +6,7 @@ It must not know the wire or HTTP; it changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,8 @@ from kms.objects.models import SecurityObject
 from kms.operations.authority import absent, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
-from kms.operations.managed_object import ObjectView, view_of
+from kms.operations.history import items_of
+from kms.operations.managed_object import ObjectView, chain_of, named_object, view_of
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -28,7 +29,10 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class GetObject(Command):
+    """``deleted``: a tombstone is shown too."""
+
     key: ObjectRef
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class ListObjects(Command):
     kind: str | None = None
     custom_metadata: Mapping[str, str] = field(default_factory=dict)
     with_counts: bool = False
+    destroyed: bool = False
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +88,53 @@ class ObjectList:
 
 
 def get_object(call: Call, _command: GetObject, row: SecurityObject) -> ObjectView:
-    return view_of(row, call.now)
+    return shown(call, [row])[0]
+
+
+def shown(call: Call, rows: Sequence[SecurityObject]) -> list[ObjectView]:
+    """Rows with what else belongs to a full picture of them, in three queries however many rows there are."""
+    ids = [row.id for row in rows]
+    copies = _made_of(call, "copied_from", ids)
+    subkeys = _made_of(call, "parent", ids)
+    history = items_of(rows, call)
+    return [
+        replace(
+            view_of(row, call.now),
+            copies=tuple(copies.get(row.id, ())),
+            subkeys=tuple(subkeys.get(row.id, ())),
+            history=tuple(history.get(row.id, ())),
+            chain=chain_of(row) if row.kind == "CERTIFICATE" else (),
+        )
+        for row in rows
+    ]
+
+
+def _made_of(call: Call, column: str, ids: Sequence[UUID]) -> Mapping[UUID, list[UUID]]:
+    """Ids of objects in the account that name one of these in ``column``."""
+    found: dict[UUID, list[UUID]] = {}
+    rows = SecurityObject.objects.filter(
+        account_id=call.account, deletion_date__isnull=True, **{f"{column}__in": ids}
+    ).order_by("created_at")
+    for source, made in rows.values_list(column, "id"):
+        found.setdefault(source, []).append(made)
+    return found
 
 
 def list_objects(call: Call, command: ListObjects, _payload: None) -> ObjectList:
-    visible = visible_objects(call)
+    visible = _living(visible_objects(call), command)
     matching = _filtered(visible, command)
     rows = list(paged(matching, command.page))
     call.details["returned"] = len(rows)
-    views = [view_of(row, call.now) for row in rows]
+    views = shown(call, rows)
     if not command.with_counts:
         return ObjectList(views)
     return ObjectList(views, visible.count(), matching.count())
+
+
+def _living(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[SecurityObject]:
+    if not command.deleted:
+        rows = rows.filter(deletion_date__isnull=True)
+    return rows if command.destroyed else rows.filter(destruction_date__isnull=True)
 
 
 def visible_objects(call: Call) -> QuerySet[SecurityObject]:
@@ -124,8 +165,7 @@ def paged(rows: QuerySet[Any], page: Page) -> QuerySet[Any]:
 def _resolve_object(call: Call, command: GetObject) -> Sequence[Resolved]:
     if command.key.transient is not None:
         raise InvalidRequest("A transient key has no record to show")
-    wanted = {"id": command.key.id} if command.key.id is not None else {"name": command.key.name}
-    row = SecurityObject.objects.filter(account_id=call.account, **wanted).first()
+    row = named_object(call, command.key, SecurityObject.objects.all(), deleted=command.deleted)
     if row is None:
         raise NotFound(absent("object"))
     return (Resolved(Permission.OBJECT_GET, object_target(row.id, row.account_id, row.group_id), row),)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from kms.operations import accounts, apps, creation, cryptographic, groups, lifecycle, queries, sessions, users
+from kms.operations import (
+    accounts,
+    apps,
+    creation,
+    cryptographic,
+    groups,
+    history,
+    lifecycle,
+    queries,
+    rotating,
+    sessions,
+    updating,
+    users,
+)
 from kms.operations.command import Command, Operation
 
 OPERATIONS: tuple[Operation[Any], ...] = (
     *cryptographic.OPERATIONS,
     *creation.OPERATIONS,
     *lifecycle.OPERATIONS,
+    *updating.OPERATIONS,
+    *history.OPERATIONS,
+    *rotating.OPERATIONS,
     *queries.OPERATIONS,
     *groups.OPERATIONS,
     *apps.OPERATIONS,

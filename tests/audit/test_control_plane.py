@@ -19,8 +19,9 @@ from kms.operations.apps import DeleteApp, UpdateApp
 from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute, record_rejection
 from kms.operations.groups import CreateGroup, DeleteGroup, UpdateGroup
-from kms.operations.lifecycle import DeleteObject, UpdateObject
+from kms.operations.lifecycle import DeleteObject
 from kms.operations.sessions import LogIn
+from kms.operations.updating import UpdateObject
 from tests.audit.helpers import another_connection
 from tests.kit.tenants import PASSWORD, Tenant, unique
 

@@ -17,7 +17,7 @@ from kms.objects.keystore import GrantMismatch
 from kms.objects.models import SecurityObject
 from kms.objects.snapshot import bound_fields, snapshot_of
 from kms.operations.executor import execute
-from kms.operations.lifecycle import UpdateObject
+from kms.operations.updating import UpdateObject
 from tests.kit.tenants import Tenant
 
 BOUND = BoundFields(

@@ -15,8 +15,9 @@ from kms.operations.creation import UnwrapKey
 from kms.operations.cryptographic import Batch, Decrypt, Encrypt, GenerateMac, Sign, Verify, VerifyMac, WrapKey
 from kms.operations.errors import AccessDenied, NotFound
 from kms.operations.executor import execute
-from kms.operations.lifecycle import DeleteObject, UpdateObject
+from kms.operations.lifecycle import DeleteObject
 from kms.operations.making import ObjectTemplate
+from kms.operations.updating import UpdateObject
 from policies.permissions import Permission
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.threads import each

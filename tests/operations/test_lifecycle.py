@@ -22,10 +22,11 @@ from kms.operations.creation import CreateObject, ImportObject, UnwrapKey
 from kms.operations.cryptographic import Decrypt, Encrypt, GenerateMac, Sign, Verify, WrapKey
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.executor import execute
-from kms.operations.lifecycle import ActivateObject, DeleteObject, ExportObject, UpdateObject
+from kms.operations.lifecycle import ActivateObject, DeleteObject, ExportObject
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
+from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 from tests.kit.tenants import Tenant, new_tenant, unique

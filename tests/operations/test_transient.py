@@ -25,9 +25,10 @@ from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.cryptographic import Batch, Decrypt, Encrypt, Sign, WrapKey
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
-from kms.operations.lifecycle import DeleteObject, ExportObject, UpdateObject
+from kms.operations.lifecycle import DeleteObject, ExportObject
 from kms.operations.making import ObjectTemplate
 from kms.operations.queries import GetObject
+from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 from tests.kit.tenants import Tenant, new_tenant

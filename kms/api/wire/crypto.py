@@ -7,8 +7,11 @@ from uuid import UUID
 
 from kms.api.errors import answer_of
 from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, key_of, ref_of, unsupported
-from kms.api.wire.objects import RsaOptions, sobject, template_of
+from kms.api.wire.object_options import WireRsaOptions, export_rule, rsa_options
+from kms.api.wire.objects import ObjectAttributes, attributes_of
+from kms.api.wire.sobject import sobject
 from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
+from kms.crypto.options import KeyOptions
 from kms.operations.command import ObjectRef
 from kms.operations.creation import UnwrapKey
 from kms.operations.cryptographic import (
@@ -26,6 +29,7 @@ from kms.operations.cryptographic import (
 )
 
 MAX_BATCH = 4096
+CHECK_VALUE_METHODS = {"Encrypt": "encrypt", "Cmac": "cmac"}
 
 
 class EncryptRequest(Request):
@@ -97,26 +101,18 @@ class WrapRequest(Request):
     key_format: str | None = None
 
 
-class UnwrapRequest(Request):
-    wrapped_key: bytes
-    obj_type: str
+class UnwrapRequest(ObjectAttributes):
+    wrapped_key: bytes  # type: ignore[misc]  # keywords only, which mypy does not see in a base
+    obj_type: str  # type: ignore[misc]  # keywords only, which mypy does not see in a base
     alg: str | None = None
     key: Descriptor | None = None
     mode: Any = None
     iv: bytes | None = None
     ad: bytes | None = None
     tag: bytes | None = None
-    name: str | None = None
-    group_id: UUID | None = None
-    key_ops: list[str] | None = None
-    description: str | None = None
-    custom_metadata: dict[str, str] | None = None
-    enabled: bool | None = None
-    transient: bool | None = None
-    rsa: RsaOptions | None = None
-    kcv: Any = None
-    kcv_method: Any = None
-    export_policy: Any = None
+    rsa: WireRsaOptions | None = None
+    kcv: str | None = None
+    kcv_method: str | None = None
 
 
 class DigestRequest(Request):
@@ -254,9 +250,18 @@ def _wrap(body: WrapRequest, key: ObjectRef) -> WrapKey:
 
 
 def _unwrap(body: UnwrapRequest, key: ObjectRef) -> UnwrapKey:
-    unsupported(kcv=body.kcv, kcv_method=body.kcv_method, export_policy=body.export_policy)
     parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, tag=body.tag)
-    return UnwrapKey(key, body.alg, parameters, body.wrapped_key, template_of(body, kind=body.obj_type))
+    if body.kcv_method is not None and body.kcv_method not in CHECK_VALUE_METHODS:
+        raise WireError(f"Invalid request: kcv_method is one of {', '.join(CHECK_VALUE_METHODS)}")
+    template = attributes_of(
+        body,
+        kind=body.obj_type,
+        size=None if body.rsa is None else body.rsa.key_size,
+        options=KeyOptions(rsa=rsa_options(body.rsa), export=export_rule(body.export_policy)),
+        check_value=body.kcv,
+        check_value_method=None if body.kcv_method is None else CHECK_VALUE_METHODS[body.kcv_method],
+    )
+    return UnwrapKey(key, body.alg, parameters, body.wrapped_key, template)
 
 
 def _digest(call: WireCall) -> Digest:

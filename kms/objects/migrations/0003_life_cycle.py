@@ -78,6 +78,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="securityobject",
+            name="attributes",
+            field=models.JSONField(default=dict, help_text="what a certificate says; nothing secret"),
+        ),
+        migrations.AddField(
+            model_name="securityobject",
             name="replaced",
             field=models.UUIDField(help_text="the object whose place it took at a rotation", null=True),
         ),
