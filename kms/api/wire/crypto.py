@@ -101,9 +101,9 @@ class WrapRequest(Request):
     key_format: str | None = None
 
 
-class UnwrapRequest(ObjectAttributes):
-    wrapped_key: bytes  # type: ignore[misc]  # keywords only, which mypy does not see in a base
-    obj_type: str  # type: ignore[misc]  # keywords only, which mypy does not see in a base
+class UnwrapRequest(ObjectAttributes, kw_only=True):
+    wrapped_key: bytes
+    obj_type: str
     alg: str | None = None
     key: Descriptor | None = None
     mode: Any = None
