@@ -22,7 +22,7 @@ from kms.hsm.pkcs11 import Pkcs11Module
 from kms.hsm.token_objects import LOCKED, PASSING, generate_aes
 from kms.secret import SecretBytes
 from tests.hsm.conftest import Scenario, finish
-from tests.hsm.token_place import LIBRARY
+from tests.hsm.token_place import LIBRARY, ON_KRYOPTIC
 
 AES = KeySpec("AES", 256)
 GCM = AesGcm(b"iv of twelve", b"aad")
@@ -54,7 +54,10 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     "name",
     [
         "eight_threads",
-        "encrypts_during_key_generation",
+        pytest.param(
+            "encrypts_during_key_generation",
+            marks=pytest.mark.skipif(ON_KRYOPTIC, reason="Kryoptic 1.5.4 locks its slot while it generates a pair"),
+        ),
         "stale_handles",
         "login_survives",
         "fork",

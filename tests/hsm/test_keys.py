@@ -10,13 +10,29 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kms.hsm.errors import DataRejected, MechanismRefused
 from kms.hsm.key_material import CURVES
-from kms.hsm.module import AesGcm, AesKw, AesKwp, CryptographicModule, Ecdsa, Hmac, KeySpec, OpenedKey, RsaPss, Usage
+from kms.hsm.module import (
+    AesGcm,
+    AesKw,
+    AesKwp,
+    CryptographicModule,
+    Des3Ecb,
+    Ecdsa,
+    Hmac,
+    KeySpec,
+    OpenedKey,
+    RsaPss,
+    Usage,
+)
 from kms.hsm.pkcs11 import Pkcs11Module
 from kms.secret import SecretBytes
+from tests.hsm.conftest import NEEDS_DES3
 from tests.hsm.test_mechanisms import imported
+from tests.hsm.token_place import CURVES_HERE, ON_KRYOPTIC
 
 DER, NONE = serialization.Encoding.DER, serialization.NoEncryption()
-EC_SPECS = [KeySpec("EC", CURVES[name]().key_size, name) for name in sorted(CURVES)]
+EC_SPECS = [KeySpec("EC", CURVES[name]().key_size, name) for name in CURVES_HERE]
+P256 = KeySpec("EC", 256, "NistP256")
+ANOTHER_CURVE = KeySpec("EC", 384, "NistP384") if ON_KRYOPTIC else KeySpec("EC", 256, "SecP256K1")
 ASYMMETRIC = [KeySpec("RSA", 1024), KeySpec("RSA", 2048), *EC_SPECS]
 
 
@@ -95,7 +111,7 @@ def test_what_no_token_of_ours_makes_is_refused(module: Pkcs11Module, spec: KeyS
 
 
 def test_the_older_der_forms_are_imported_too(module: Pkcs11Module) -> None:
-    for spec in (KeySpec("RSA", 1024), EC_SPECS[2]):
+    for spec in (KeySpec("RSA", 1024), P256):
         material = module.generate_material(spec)
         key = serialization.load_der_private_key(material.reveal(), None)
         older = key.private_bytes(DER, serialization.PrivateFormat.TraditionalOpenSSL, NONE)
@@ -110,8 +126,8 @@ def test_an_imported_private_key_signs(module: Pkcs11Module) -> None:
 
 
 def test_material_that_is_not_the_spec_is_bad_data(module: Pkcs11Module) -> None:
-    rsa_1024, p256 = KeySpec("RSA", 1024), KeySpec("EC", 256, "NistP256")
-    small, curve = module.generate_material(rsa_1024), module.generate_material(p256)
+    rsa_1024 = KeySpec("RSA", 1024)
+    small, curve = module.generate_material(rsa_1024), module.generate_material(P256)
     edwards = SecretBytes(
         ed25519.Ed25519PrivateKey.generate().private_bytes(DER, serialization.PrivateFormat.PKCS8, NONE)
     )
@@ -119,13 +135,13 @@ def test_material_that_is_not_the_spec_is_bad_data(module: Pkcs11Module) -> None
         (KeySpec("AES", 256), SecretBytes(bytes(16))),
         (KeySpec("HMAC", 256), SecretBytes(bytes(31))),
         (KeySpec("RSA", 2048), small),
-        (p256, small),
+        (P256, small),
         (rsa_1024, curve),
-        (KeySpec("EC", 256, "SecP256K1"), curve),
-        (p256, edwards),
+        (ANOTHER_CURVE, curve),
+        (P256, edwards),
         (rsa_1024, SecretBytes(b"")),
         (rsa_1024, SecretBytes(small.reveal()[:-1])),
-        (p256, SecretBytes(b"not DER at all")),
+        (P256, SecretBytes(b"not DER at all")),
     ]
     for spec, material in cases:
         with pytest.raises(DataRejected) as caught:
@@ -179,6 +195,18 @@ def test_aes_keys_are_taken_over(
     assert opened.encrypt(gcm, b"x") == imported(module, spec, material.reveal()).encrypt(gcm, b"x")
 
 
+@NEEDS_DES3
+@pytest.mark.parametrize("mechanism", [AesKw(), AesKwp()], ids=["kw", "kwp"])
+def test_des3_keys_are_taken_over(
+    module: Pkcs11Module, wrapping: tuple[OpenedKey, bytes], mechanism: AesKw | AesKwp
+) -> None:
+    key, _ = wrapping
+    spec, material = KeySpec("DES3", 168), SecretBytes(os.urandom(24))
+    stored = module.unwrap_import(spec, key, mechanism, key.wrap(mechanism, material), binding=b"row")
+    opened = module.open(spec, stored.blob, binding=b"row", usage=Usage.ENCRYPT, cache_key=os.urandom(8))
+    assert opened.encrypt(Des3Ecb(), bytes(8)) == imported(module, spec, material.reveal()).encrypt(Des3Ecb(), bytes(8))
+
+
 @pytest.mark.parametrize("size", [8, 160, 256, 512, 520, 576, 1024])
 def test_hmac_keys_are_taken_over(module: Pkcs11Module, wrapping: tuple[OpenedKey, bytes], size: int) -> None:
     key, _ = wrapping
@@ -201,9 +229,9 @@ def test_hmac_keys_are_taken_over(module: Pkcs11Module, wrapping: tuple[OpenedKe
         (KeySpec("HMAC", 576), 71),
         (KeySpec("HMAC", 1024), 120),
         (KeySpec("HMAC", 1024), 121),
-        (KeySpec("DES3", 168), 20),
+        pytest.param(KeySpec("DES3", 168), 20, marks=NEEDS_DES3),
         (KeySpec("RSA", 1024), 635),
-        (KeySpec("EC", 256, "NistP256"), 138),
+        (P256, 138),
     ],
     ids=str,
 )
@@ -220,12 +248,12 @@ def test_a_private_key_of_another_size_or_curve_is_bad_data(
     module: Pkcs11Module, wrapping: tuple[OpenedKey, bytes]
 ) -> None:
     key, kek = wrapping
-    p256, rsa_1024 = KeySpec("EC", 256, "NistP256"), KeySpec("RSA", 1024)
+    rsa_1024 = KeySpec("RSA", 1024)
     for made, asked in (
         (rsa_1024, KeySpec("RSA", 2048)),
-        (rsa_1024, p256),
-        (p256, rsa_1024),
-        (p256, KeySpec("EC", 256, "SecP256K1")),
+        (rsa_1024, P256),
+        (P256, rsa_1024),
+        (P256, ANOTHER_CURVE),
     ):
         wrapped = keywrap.aes_key_wrap_with_padding(kek, module.generate_material(made).reveal())
         with pytest.raises(DataRejected):

@@ -17,7 +17,7 @@ recipe=$(sha256sum "$0" | cut -d ' ' -f 1)
 library=$folder/libkryoptic_pkcs11.so
 [ -f "$library" ] && [ "$(cat "$folder/recipe" 2>/dev/null)" = "$recipe" ] && exit 0
 
-# -- what the build needs ---------------------------------------------------------------------------------------------
+# -- what the build needs, and the tests with their pkcs11-tool -------------------------------------------------------
 
 missing=
 needs() { # PACKAGE COMMAND…: the command fails where the package is missing
@@ -35,8 +35,9 @@ needs perl perl -MFindBin -MIPC::Cmd -MFile::Compare -MFile::Copy -e 1
 needs pkg-config command -v pkg-config
 needs libsqlite3-dev pkg-config --exists sqlite3
 needs libclang-dev has_libclang
+needs opensc command -v pkcs11-tool
 if [ -n "$missing" ]; then
-    echo "Kryoptic is built from source, and Debian packages for that are missing. Run:  sudo apt-get install$missing" >&2
+    echo "Kryoptic is built from source, and Debian packages for that or for its tests are missing. Run:  sudo apt-get install$missing" >&2
     exit 1
 fi
 release=$(cargo --version | sed 's/^cargo 1\.\([0-9]*\).*/\1/')

@@ -6,6 +6,7 @@ With the tools that an operator has, so it must not use kms.hsm. The PINs cross 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -24,12 +25,25 @@ def configuration(folder: Path, *, slots: int = 1) -> str:
     )
 
 
-def initialise(library: str | Path, label: str, *, so_pin: str, user_pin: str, slot: int = 0) -> None:
+def initialise(library: str | Path, label: str, *, so_pin: str, user_pin: str) -> None:
+    """In the first slot whose token is not initialised."""
     environment = {**os.environ, "OPERATOR_SO_PIN": so_pin, "OPERATOR_PIN": user_pin}
-    tool = ["pkcs11-tool", "--module", str(library), "--slot", str(slot), "--so-pin", "env:OPERATOR_SO_PIN"]
+    tool = ["pkcs11-tool", "--module", str(library), "--so-pin", "env:OPERATOR_SO_PIN"]
+    free = _free_slot(library)
     for step in (
-        ["--init-token", "--label", label],
-        ["--login", "--login-type", "so", "--init-pin", "--pin", "env:OPERATOR_PIN"],
+        ["--slot-index", str(free), "--init-token", "--label", label],
+        ["--token-label", label, "--login", "--login-type", "so", "--init-pin", "--pin", "env:OPERATOR_PIN"],
     ):
-        done = subprocess.run([*tool, *step], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join([*tool, *step])}\n{done.stdout}{done.stderr}"
+        _run([*tool, *step], environment)
+
+
+def _free_slot(library: str | Path) -> int:
+    listed = _run(["pkcs11-tool", "--module", str(library), "--list-slots"], dict(os.environ))
+    slots = re.split(r"^Slot \d+ ", listed, flags=re.MULTILINE)[1:]
+    return next(number for number, slot in enumerate(slots) if "uninitialized" in slot)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
