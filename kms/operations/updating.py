@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from kms.audit.entry import Category
+from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.crypto.options import ExportRule, KeyOptions, options_of
@@ -29,7 +29,6 @@ from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.history import remember
-from kms.operations.lifecycle import describe_ref
 from kms.operations.managed_object import (
     ObjectView,
     check_handling,
@@ -202,7 +201,11 @@ def _resolve_update(call: Call, command: UpdateObject) -> Sequence[Resolved]:
     return resolved
 
 
+def _describe_update(command: UpdateObject) -> Mapping[str, Detail]:
+    return {"subject": str(command.key)}
+
+
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(UpdateObject, "object.update", _resolve_update, update_object, describe=describe_ref),
+    _operation(UpdateObject, "object.update", _resolve_update, update_object, describe=_describe_update),
 )

@@ -446,7 +446,7 @@ def test_a_pre_active_key_neither_encrypts_nor_decrypts_until_it_is_activated(te
     execute(tenant.alice, ActivateObject(key))
     made = encrypt(tenant, key)
     assert decrypt(tenant, key, made) == b"data"
-    with pytest.raises(InvalidRequest, match="Only a pre-active object"):
+    with pytest.raises(InvalidRequest, match="cannot activate an object that is active"):
         execute(tenant.alice, ActivateObject(key))
 
 
