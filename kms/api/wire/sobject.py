@@ -105,7 +105,7 @@ def sobject(view: ObjectView) -> Sobject:
         "EC": {"elliptic_curve": row.curve},
         "MLDSA": {"mldsa": {"param_set": row.curve}},
         "MLKEM": {"mlkem": {"param_set": row.curve}},
-        "DSA": {"dsa": {"subgroup_size": int(row.curve)} if row.curve else None},
+        "DSA": {"dsa": {"subgroup_size": int(row.curve)} if row.kind == "DSA" and row.curve else None},
         "AES": {"aes": cipher, "fpe": None if options.cipher is None else options.cipher.fpe},
         "DES": {"des": cipher},
         "DES3": {"des3": cipher},
