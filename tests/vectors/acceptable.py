@@ -45,6 +45,8 @@ class Rule:
     # What a refusal must say (a regular expression), so that it is for this reason and no other.
     says: str = ""
     invalid: bool = False
+    # The direction that works although the other is refused.
+    half: str = ""
 
     def speaks_of(self, vector: Published) -> bool:
         if self.invalid is not (vector.result == "invalid"):

@@ -49,11 +49,12 @@ def _seen(vector: Vector, opened: Answer, sealed: Answer, message: str) -> Outco
     if vector.result == "invalid":
         taken = not opened.refused or (not sealed.refused and not _BAD_REQUESTS.isdisjoint(vector.flags))
         return accepted(vector) if taken else refused(vector, str(opened.body))
-    if opened.refused or sealed.refused:
-        one_way = opened.refused is not sealed.refused
-        return Outcome(vector, False, str(opened.body), wrong=f"one way only: {opened} {sealed}" if one_way else "")
+    if opened.refused:
+        return Outcome(vector, False, str(opened.body), half="" if sealed.refused else "only encrypted")
     if opened.body["plain"] != text(vector, message):
         return Outcome(vector, True, wrong="the plaintext is not the published one")
+    if sealed.refused:
+        return Outcome(vector, False, str(sealed.body), half="only decrypted")
     made = decoded(sealed.body["cipher"]) + decoded(sealed.body.get("tag", ""))
     published = decoded(text(vector, "ct")) + decoded(text(vector, "tag"))
     return Outcome(vector, True, wrong="" if made == published else "the ciphertext or tag is not the published one")

@@ -64,6 +64,12 @@ class Edge:
         body = {"name": unique("derived"), "key_type": key_type, "group_id": self._group, **fields}
         return self.call("POST", f"/crypto/v1/{path}", body)
 
+    def described(self, kid: str) -> dict[str, Any]:
+        answer = self.call("GET", f"{_KEYS}/{kid}")
+        assert not answer.refused, answer
+        found: dict[str, Any] = answer.body
+        return found
+
     def exported(self, kid: str) -> bytes:
         answer = self.call("POST", f"{_KEYS}/export", {"kid": kid})
         assert not answer.refused, answer

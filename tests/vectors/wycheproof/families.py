@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.vectors.wycheproof import ciphers, macs, signatures, wrapping
+from tests.vectors.wycheproof import (
+    agreement,
+    ciphers,
+    derivation,
+    encapsulation,
+    macs,
+    rsa_encryption,
+    signatures,
+    wrapping,
+)
 from tests.vectors.wycheproof.family import Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -10,6 +19,10 @@ FAMILIES: tuple[Family, ...] = (
     *wrapping.FAMILIES,
     *macs.FAMILIES,
     *signatures.FAMILIES,
+    *rsa_encryption.FAMILIES,
+    *agreement.FAMILIES,
+    *encapsulation.FAMILIES,
+    *derivation.FAMILIES,
 )
 
 # Files whose algorithms are being written.

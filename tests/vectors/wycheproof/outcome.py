@@ -17,12 +17,16 @@ from tests.vectors.wycheproof.archive import Vector
 
 @dataclass(frozen=True)
 class Outcome:
-    """``wrong`` is set when the server accepted and its result is not the published one: no rule excuses that."""
+    """``wrong`` is set when the server accepted and its result is not the published one: no rule excuses that.
+
+    ``half`` names the direction that alone works, and must be the rule's.
+    """
 
     vector: Vector
     accepted: bool
     detail: str = ""
     wrong: str = ""
+    half: str = ""
 
 
 def refused(vector: Vector, detail: str) -> Outcome:
@@ -84,6 +88,8 @@ def _surprise(outcome: Outcome, expected: Expectation) -> str:
     rule = expected.rule
     if outcome.accepted is not expected.accept:
         return _ending(outcome) + (f", against the table: {rule.reason}" if rule else "")
+    if outcome.half != (rule.half if rule else ""):
+        return f"{outcome.half or 'neither direction'}: {outcome.detail}"
     if rule and not outcome.accepted and not re.search(rule.says, outcome.detail):
         return f"{_ending(outcome)}, and not for the table's reason: {rule.reason}"
     return ""

@@ -1,0 +1,36 @@
+"""Keys that Wycheproof publishes as bare bytes, in the encodings that the wire takes. Nothing is checked here."""
+
+from __future__ import annotations
+
+# RFC 8410 §3 and the NIST arc 2.16.840.1.101.3.4.4 (FIPS 203), as contents of an OBJECT IDENTIFIER.
+X25519, X448 = bytes.fromhex("2b656e"), bytes.fromhex("2b656f")
+ML_KEM = {
+    "ML-KEM-512": bytes.fromhex("608648016503040401"),
+    "ML-KEM-768": bytes.fromhex("608648016503040402"),
+    "ML-KEM-1024": bytes.fromhex("608648016503040403"),
+}
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """A DER element (X.690 §8.1.3)."""
+    content = b"".join(parts)
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(octets)]) + octets + content
+
+
+def public_key(algorithm: bytes, key: bytes) -> bytes:
+    """SubjectPublicKeyInfo without parameters (RFC 5280 §4.1)."""
+    return tlv(0x30, tlv(0x30, tlv(0x06, algorithm)), tlv(0x03, b"\0", key))
+
+
+def private_key(algorithm: bytes, key: bytes) -> bytes:
+    """PrivateKeyInfo (RFC 5208 §5) around a CurvePrivateKey (RFC 8410 §7)."""
+    return tlv(0x30, tlv(0x02, b"\0"), tlv(0x30, tlv(0x06, algorithm)), tlv(0x04, tlv(0x04, key)))
+
+
+def seeded_key(algorithm: bytes, seed: bytes) -> bytes:
+    """PrivateKeyInfo around the seed form of RFC 9881 §6 and RFC 9935 §6."""
+    return tlv(0x30, tlv(0x02, b"\0"), tlv(0x30, tlv(0x06, algorithm)), tlv(0x04, tlv(0x80, seed)))
