@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-ANONYMOUS_ID = UUID(int=0)
+ANONYMOUS_ID, SYSTEM_ID = UUID(int=0), UUID(int=1)
 
 
 class PrincipalKind(StrEnum):

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from uuid import UUID
 
-from accounts.models import App, FactVersion, GroupMembership, Membership, Session
+from accounts.models import Account, App, FactVersion, GroupMembership, Membership, Session
 from accounts.principal import Principal, PrincipalKind
 from policies.decision import Facts, Forbid
 from policies.permissions import (
@@ -20,6 +20,7 @@ from policies.permissions import (
     APP_GRANTABLE,
     APP_MEMBER,
     GROUP_ROLES,
+    SYSTEM_KEEPER,
     Permission,
     with_implied,
 )
@@ -75,7 +76,15 @@ def known_of(principal: Principal, versions: Versions | None = None) -> Known:
         return _known_of_app(principal, versions, ended)
     if principal.kind is PrincipalKind.USER:
         return _known_of_user(principal, versions, ended)
+    if principal.kind is PrincipalKind.SYSTEM:
+        return _known_of_system(principal, versions)
     return Known(Facts(), versions)
+
+
+def _known_of_system(principal: Principal, versions: Versions) -> Known:
+    """The server itself, in one account: only the executor's own jobs make such a principal."""
+    alive = Account.objects.filter(id=principal.account, enabled=True).exists()
+    return Known(Facts(all_groups=SYSTEM_KEEPER, forbids=() if alive else (_DISABLED["account"],)), versions)
 
 
 def _session_forbids(principal: Principal) -> tuple[Forbid, ...]:

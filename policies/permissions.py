@@ -260,6 +260,11 @@ APP_GRANTABLE = frozenset(
 )
 APP_ADMINISTRATOR = frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Permission.PLUGIN_GET})
 
+# What the server does on its own, in every group of the account it works in.
+SYSTEM_KEEPER = frozenset(
+    {Permission.OBJECT_GET, Permission.OBJECT_ROTATE, Permission.OBJECT_CREATE, Permission.OBJECT_COPY}
+)
+
 
 def grantable_to(kind: PrincipalKind) -> frozenset[Permission]:
     """Every permission that some role or membership can give to this kind of principal."""

@@ -49,6 +49,7 @@ class UpdateAccount(Command):
     country: str | None = None
     phone: str | None = None
     custom_metadata: Mapping[str, str] | None = None
+    undo_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def get_account(_call: Call, _command: GetAccount, row: Account) -> Account:
 
 
 def update_account(_call: Call, command: UpdateAccount, row: Account) -> Account:
-    for name in ("name", "description", "organization", "country", "phone", "custom_metadata"):
+    for name in ("name", "description", "organization", "country", "phone", "custom_metadata", "undo_seconds"):
         if getattr(command, name) is not None:
             setattr(row, name, getattr(command, name))
     row.save()

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from accounts.models import App, AppGroup, Group, GroupMembership, GroupRole
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
-from kms.objects.models import SecurityObject
+from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.authority import absent, group_target
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
@@ -27,6 +27,7 @@ class CreateGroup(Command):
     name: str
     description: str = ""
     custom_metadata: Mapping[str, str] = field(default_factory=dict)
+    undo_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class UpdateGroup(Command):
     name: str | None = None
     description: str | None = None
     custom_metadata: Mapping[str, str] | None = None
+    undo_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def create_group(call: Call, command: CreateGroup, _payload: None) -> Group:
         name=command.name,
         description=command.description,
         custom_metadata=dict(command.custom_metadata),
+        undo_seconds=command.undo_seconds,
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
@@ -88,19 +91,23 @@ def get_group(_call: Call, _command: GetGroup, row: Group) -> Group:
 
 
 def update_group(_call: Call, command: UpdateGroup, row: Group) -> Group:
-    for name in ("name", "description", "custom_metadata"):
+    for name in ("name", "description", "custom_metadata", "undo_seconds"):
         if getattr(command, name) is not None:
             setattr(row, name, getattr(command, name))
     _save(row)
     return row
 
 
-def delete_group(_call: Call, _command: DeleteGroup, row: Group) -> None:
+def delete_group(call: Call, _command: DeleteGroup, row: Group) -> None:
     """Only an empty one: objects and apps would be left without anyone to answer for them."""
-    if SecurityObject.objects.filter(group=row).exists():
+    objects = SecurityObject.objects.filter(group=row)
+    if objects.filter(deletion_date__isnull=True).exists():
         raise Conflict("group-not-empty", "The group has security objects; move or delete them first")
+    if HistoryItem.objects.filter(object__group=row, expires_at__gt=call.now).exists():
+        raise Conflict("group-not-empty", "Deleted security objects of the group can still be brought back")
     if AppGroup.objects.filter(group=row).exists() or App.objects.filter(default_group=row).exists():
         raise Conflict("group-not-empty", "The group has apps; remove or delete them first")
+    objects.delete()  # tombstones: the record knows of them without their rows
     row.delete()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from accounts.models import Account
@@ -19,7 +19,7 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
-from kms.api.wire.groups import checked_name
+from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
 from kms.operations.accounts import (
     CreateAccount,
     DeleteAccount,
@@ -51,7 +51,7 @@ class AccountRequest(Request):
     del_logging_configs: Any = None
     enabled: Any = None
     key_expiry_alert_config: Any = None
-    key_history_policy: Any = None
+    key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
     key_metadata_policy: Any = None
     log_bad_requests: Any = None
     log_expired_pending_requests: Any = None
@@ -70,7 +70,8 @@ class AccountRequest(Request):
     workspace_cse_config: Any = None
 
 
-_ACTED_ON = frozenset({"name", "description", "organization", "country", "phone", "custom_metadata"})
+_PROFILE = frozenset({"name", "description", "organization", "country", "phone", "custom_metadata"})
+_ACTED_ON = _PROFILE | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
 
@@ -92,6 +93,7 @@ class AccountResponse(Response, omit_defaults=False):
     phone: str | None = None
     custom_metadata: Mapping[str, str] | None = None
     plugin_enabled: bool = False
+    key_history_policy: Mapping[str, int] | None = None
 
 
 class AccountParams(Parameters):
@@ -117,7 +119,7 @@ def _refuse(body: AccountRequest) -> None:
 def _create(call: WireCall) -> CreateAccount:
     _refuse(call.body)
     body: AccountRequest = call.body
-    unsupported(custom_metadata=body.custom_metadata or None)
+    unsupported(custom_metadata=body.custom_metadata or None, key_history_policy=body.key_history_policy)
     name = checked_name(body.name, needed=True) or ""
     return CreateAccount(name, body.description or "", body.organization or "", body.country or "", body.phone or "")
 
@@ -133,6 +135,7 @@ def _update(call: WireCall) -> UpdateAccount:
         body.country,
         body.phone,
         body.custom_metadata,
+        undo_seconds(body.key_history_policy),
     )
 
 
@@ -169,6 +172,7 @@ def account(row: Account) -> AccountResponse:
         country=row.country or None,
         phone=row.phone or None,
         custom_metadata=row.custom_metadata or None,
+        key_history_policy=wire_undo(row.undo_seconds),
     )
 
 

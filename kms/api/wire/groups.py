@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from accounts.models import Group
@@ -25,6 +25,15 @@ from kms.api.wire.base import (
 )
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
 
+# A month: what can be brought back is still there, so the window is a limit on forgetting too.
+MAX_UNDO_SECONDS = 31 * 24 * 3600
+
+
+class KeyHistoryPolicy(Request):
+    """How long changes of keys can be taken back, in seconds."""
+
+    undo_time_window: int
+
 
 class GroupRequest(Request):
     name: str | None = None
@@ -42,7 +51,7 @@ class GroupRequest(Request):
     hmg_redundancy: Any = None
     hmg_segregation: Any = None
     hmg_sync: Any = None
-    key_history_policy: Any = None
+    key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
     key_metadata_policy: Any = None
     mod_hmg: Any = None
     wrapping_key_name: Any = None
@@ -56,7 +65,7 @@ class GroupRequest(Request):
 
 
 _CLI_NOISE = frozenset(["group_id", "users", "n", "require_2fa", "require_password", "add_quorum_policy"])
-_ACTED_ON = frozenset({"name", "description", "custom_metadata"})
+_ACTED_ON = frozenset({"name", "description", "custom_metadata", "key_history_policy"})
 
 
 class GroupResponse(Response):
@@ -68,6 +77,7 @@ class GroupResponse(Response):
     client_configurations: Mapping[str, Any] | None = None
     description: str | None = None
     custom_metadata: Mapping[str, str] | None = None
+    key_history_policy: Mapping[str, int] | None = None
 
 
 _SORTS = {"name": "name", "group_id": "id"}
@@ -99,16 +109,32 @@ def checked_name(name: str | None, *, needed: bool) -> str | None:
     return name
 
 
+def undo_seconds(policy: KeyHistoryPolicy | Literal["remove"] | None) -> int | None:
+    """0 takes the policy away; None leaves it as it is."""
+    if policy is None:
+        return None
+    seconds = 0 if policy == "remove" else policy.undo_time_window
+    if not 0 <= seconds <= MAX_UNDO_SECONDS:
+        raise WireError(f"Invalid request: undo_time_window is 0 to {MAX_UNDO_SECONDS} seconds")
+    return seconds
+
+
+def wire_undo(seconds: int | None) -> Mapping[str, int] | None:
+    return {"undo_time_window": seconds} if seconds else None
+
+
 def _create(call: WireCall) -> CreateGroup:
     _refuse(call.body)
     name = checked_name(call.body.name, needed=True)
-    return CreateGroup(name or "", call.body.description or "", call.body.custom_metadata or {})
+    undo = undo_seconds(call.body.key_history_policy)
+    return CreateGroup(name or "", call.body.description or "", call.body.custom_metadata or {}, undo)
 
 
 def _update(call: WireCall) -> UpdateGroup:
     _refuse(call.body)
     name = checked_name(call.body.name, needed=False)
-    return UpdateGroup(path_id(call, "group_id"), name, call.body.description, call.body.custom_metadata)
+    undo = undo_seconds(call.body.key_history_policy)
+    return UpdateGroup(path_id(call, "group_id"), name, call.body.description, call.body.custom_metadata, undo)
 
 
 def _list(call: WireCall) -> ListGroups:
@@ -133,6 +159,7 @@ def group(row: Group) -> GroupResponse:
         client_configurations={},
         description=row.description or None,
         custom_metadata=row.custom_metadata or None,
+        key_history_policy=wire_undo(row.undo_seconds),
     )
 
 
