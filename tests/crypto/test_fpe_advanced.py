@@ -1,0 +1,377 @@
+"""Formats of parts: what the vendor's own data types look like, and what random ones do."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from kms.crypto.errors import ParameterInvalid
+from kms.crypto.fpe import Format, parse
+from tests.crypto.local_cipher import aes
+from tests.crypto.test_fpe_basic import luhn_holds, with_check_digit
+
+CIPHER = aes(bytes(range(16)))
+DIGITS = [["0", "9"]]
+LETTERS = [["a", "z"]]
+GREEK = [["β", "ω"]]
+
+
+def part(least: int, most: int, characters: Any = None, **more: Any) -> dict[str, Any]:
+    """An encrypted part; what is no field of its own is a constraint."""
+    own: dict[str, Any] = {
+        name: more.pop(name) for name in ("preserve", "mask", "cipher_char_set", "constraints") if name in more
+    }
+    built: dict[str, Any] = {"min_length": least, "max_length": most, "char_set": characters or DIGITS, **own}
+    if more:
+        built["constraints"] = more
+    return built
+
+
+def literal(*choices: str) -> dict[str, Any]:
+    return {"literal": list(choices)}
+
+
+def concat(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"concat": list(parts), **more}
+
+
+def form(root: dict[str, Any]) -> Format:
+    return parse({"format": root, "description": "a test"})
+
+
+def token_of(root: dict[str, Any], text: str, tweak: bytes = b"") -> str:
+    """The token, after checking that it comes back and is as long as the text."""
+    made = form(root)
+    token = made.encrypt(CIPHER, tweak, text)
+    assert made.decrypt(CIPHER, tweak, token) == text
+    assert len(token) == len(text)
+    return token
+
+
+# -- data types as people have them --------------------------------------------------------------------------------
+
+OCTET = part(1, 3, num_lt=256)
+ADDRESS = concat(
+    {"multiple": concat(OCTET, literal(".")), "min_repetitions": 2, "max_repetitions": 2}, OCTET, literal("."), OCTET
+)
+
+
+@given(st.lists(st.integers(10, 255), min_size=4, max_size=4))
+@example([255, 255, 255, 255])
+def test_an_ip_address_stays_one(octets: list[int]) -> None:
+    token = token_of(ADDRESS, ".".join(map(str, octets)))
+    assert [len(octet) for octet in token.split(".")] == [len(str(octet)) for octet in octets]
+    assert all(int(octet) < 256 for octet in token.split("."))
+
+
+SOCIAL_SECURITY = concat(
+    part(3, 3, num_ne=[0, 666], num_lt=900),
+    literal("-", " ", ""),
+    part(2, 2, num_gt=0),
+    literal("-", " ", ""),
+    part(4, 4, num_ne=[0], preserve="all"),
+)
+
+
+@given(st.integers(1, 899).filter(lambda n: n != 666), st.integers(1, 99), st.sampled_from(["-", " ", ""]))
+def test_an_ssn_without_its_serial_is_too_small_and_with_it_is_not(area: int, group: int, delimiter: str) -> None:
+    with pytest.raises(ParameterInvalid, match="at most 100,000 combinations"):
+        form(SOCIAL_SECURITY)
+    whole = concat(*SOCIAL_SECURITY["concat"][:4], part(4, 4, num_ne=[0]))
+    token = token_of(whole, delimiter.join((f"{area:03}", f"{group:02}", "1234")))
+    shape = re.fullmatch(rf"(\d{{3}}){delimiter}(\d{{2}}){delimiter}(\d{{4}})", token)
+    assert shape is not None
+    assert 0 < int(shape[1]) < 900
+    assert int(shape[1]) != 666
+    assert int(shape[2]) > 0
+    assert int(shape[3]) > 0
+
+
+def calendar_date(year: dict[str, Any], **bounds: Any) -> dict[str, Any]:
+    day, month = part(2, 2, date="day"), part(2, 2, date="month")
+    return concat(day, literal("."), month, literal("."), year, constraints={"date": {"dmy_date": bounds}})
+
+
+FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
+BOUNDED = calendar_date(
+    part(4, 4, date="year"),
+    after={"year": 1899, "month": 12, "day": 31},
+    before={"year": 2100, "month": 1, "day": 1},
+)
+
+
+def read_date(text: str) -> date:
+    day, month, year = map(int, text.split("."))
+    return date(year, month, day)
+
+
+@given(st.dates(FIRST, LAST))
+@example(FIRST)
+@example(LAST)
+@example(date(2000, 2, 29))
+def test_a_date_stays_a_date_between_its_bounds(day: date) -> None:
+    token = read_date(token_of(BOUNDED, f"{day:%d.%m.%Y}"))
+    assert FIRST <= token <= LAST
+
+
+@pytest.mark.parametrize("text", ["31.04.2000", "29.02.1900", "00.01.2000", "01.13.2000", "31.12.1899", "01.01.2100"])
+def test_what_is_no_date_or_out_of_bounds_is_refused(text: str) -> None:
+    with pytest.raises(ParameterInvalid, match="a number or date in it is not allowed"):
+        form(BOUNDED).encrypt(CIPHER, b"", text)
+
+
+def test_a_preserved_year_leaves_too_few_dates_alone_and_enough_beside_others() -> None:
+    kept = calendar_date(part(4, 4, date="year", preserve="all"))
+    with pytest.raises(ParameterInvalid, match="combinations"):
+        form(kept)
+    both = concat(kept, literal(" "), part(6, 6))
+    token = token_of(both, "29.02.2000 123456")
+    assert read_date(token[:10]).year == 2000
+
+
+def test_a_preserved_day_and_month_leave_the_years_that_have_them() -> None:
+    day, month = part(2, 2, date="day", preserve="all"), part(2, 2, date="month", preserve="all")
+    kept = concat(day, month, part(4, 4, date="year"), constraints={"date": {"dmy_date": {}}})
+    for number in range(30):
+        token = token_of(concat(kept, part(6, 6)), f"29022004{number:06}")
+        assert token[:4] == "2902"
+        assert int(token[4:8]) % 4 == 0
+
+
+def test_a_month_and_year_and_a_month_and_day_stay_ones() -> None:
+    expiry = concat(
+        part(2, 2, date="month"),
+        literal("/"),
+        part(2, 2, date="year"),
+        constraints={"date": {"month_year_date": {"after": {"year": 20, "month": 6}}}},
+    )
+    birthday = concat(part(1, 2, date="month"), literal("/"), part(1, 2, date="day"))
+    birthday["constraints"] = {"date": {"month_day_date": {"before": {"month": 12, "day": 31}}}}
+    for number in range(30):
+        token = token_of(concat(expiry, literal(" "), birthday, literal(" "), part(6, 6)), f"07/20 2/29 {number:06}")
+        shape = re.fullmatch(r"(\d\d)/(\d\d) (\d)/(\d\d) \d{6}", token)
+        assert shape is not None
+        month, year, birth_month, birth_day = map(int, shape.groups())
+        assert 1 <= month <= 12
+        assert (year, month) > (20, 6)
+        assert date(2000, birth_month, birth_day)
+        assert birth_day >= 10
+
+
+def test_a_month_alone_is_a_number_from_1_to_12() -> None:
+    for number in range(30):
+        token = token_of(concat(part(2, 2, date="month"), part(6, 6)), f"07{number:06}")
+        assert 1 <= int(token[:2]) <= 12
+
+
+def test_numbers_of_one_or_two_digits_have_no_leading_zero_when_they_are_days() -> None:
+    varying = concat(part(1, 2, date="day"), literal("|"), part(6, 6))
+    assert token_of(varying, "9|123456")[0] != "0"
+    assert token_of(varying, "10|123456")[0] != "0"
+    with pytest.raises(ParameterInvalid, match="not allowed"):
+        form(varying).encrypt(CIPHER, b"", "09|123456")
+
+
+GROUPED_CARD = concat(
+    part(4, 4),
+    *[concat(literal("-", " "), part(4, 4)) for _ in range(3)],
+    constraints={
+        "luhn_check": True,
+        "applies_to": {"0": "all", "1": {"1": "all"}, "2": {"1": "all"}, "3": {"1": "all"}},
+    },
+)
+
+
+@given(st.text("0123456789", min_size=15, max_size=15), st.sampled_from("- "))
+def test_one_checksum_covers_the_parts_that_it_applies_to(digits: str, delimiter: str) -> None:
+    number = with_check_digit(digits)
+    token = token_of(GROUPED_CARD, delimiter.join(number[start : start + 4] for start in range(0, 16, 4)))
+    assert luhn_holds(token.replace(delimiter, ""))
+    assert token[4::5] == delimiter * 3
+
+
+def test_digits_of_a_literal_and_preserved_ones_count_in_the_checksum() -> None:
+    prefixed = concat(literal("4"), part(12, 18, preserve=[0, -1]), constraints={"luhn_check": True})
+    token = token_of(prefixed, "4111111111111111")
+    assert luhn_holds(token)
+    assert (token[:2], token[-1]) == ("41", "1")
+
+
+def test_each_repetition_has_a_checksum_of_its_own() -> None:
+    cards = {
+        "multiple": concat(part(7, 7, luhn_check=True), literal(";")),
+        "min_repetitions": 1,
+        "max_repetitions": 3,
+    }
+    numbers = [with_check_digit("123456"), with_check_digit("654321"), with_check_digit("000000")]
+    token = token_of(cards, ";".join(numbers) + ";")
+    assert all(luhn_holds(number) for number in token.split(";"))
+
+
+def test_two_checksums_that_begin_at_one_place_stay_apart() -> None:
+    root = concat(part(7, 7, luhn_check=True), part(7, 7), constraints={"luhn_check": True, "applies_to": {"1": "all"}})
+    token = token_of(root, with_check_digit("123456") + with_check_digit("222222"))
+    assert luhn_holds(token[:7])
+    assert luhn_holds(token[7:])
+
+
+def test_a_part_may_be_optional() -> None:
+    root = concat(part(6, 6), {"multiple": concat(literal("-"), part(4, 4)), "max_repetitions": 1})
+    assert "-" not in token_of(root, "123456")
+    assert token_of(root, "123456-7890")[6] == "-"
+
+
+# -- preserved and masked ------------------------------------------------------------------------------------------
+
+
+def mail(**domain: Any) -> dict[str, Any]:
+    return concat(
+        part(1, 64, [["a", "z"], ["0", "9"]], mask=[*range(1, 64)]),
+        literal("@"),
+        concat(part(1, 60, LETTERS), literal("."), part(2, 10, LETTERS), **domain),
+    )
+
+
+def test_a_compound_is_preserved_and_masked_as_a_whole_but_for_its_literals() -> None:
+    root = mail(preserve=True, mask=True)
+    token = token_of(root, "alice99@example.com")
+    assert token.endswith("@example.com")
+    assert not token.startswith("alice99")
+    assert form(root).decrypt(CIPHER, b"", token, masked=True) == "a******@*******.***"
+
+
+def test_the_preserved_domain_is_the_tweak() -> None:
+    one, other = (token_of(mail(preserve=True), f"alice99@{domain}") for domain in ("example.com", "example.org"))
+    assert one.split("@")[0] != other.split("@")[0]
+
+
+def test_a_literal_is_no_tweak() -> None:
+    root = concat(part(6, 6), literal("-", " "), part(6, 6))
+    assert token_of(root, "123456-123456").replace("-", " ") == token_of(root, "123456 123456")
+
+
+def test_what_the_caller_gives_is_tweak_too() -> None:
+    assert token_of(part(6, 6), "123456") != token_of(part(6, 6), "123456", b"tweak")
+
+
+# -- alphabets -----------------------------------------------------------------------------------------------------
+
+
+def test_tokens_may_have_an_alphabet_of_their_own() -> None:
+    root = concat(part(6, 10, cipher_char_set=[["a", "j"]]), literal("/"), part(3, 3, GREEK))
+    token = token_of(root, "1234567/λβμ")
+    assert re.fullmatch("[a-j]{7}/[β-ω]{3}", token)
+    with pytest.raises(ParameterInvalid, match="does not fit"):
+        form(root).encrypt(CIPHER, b"", token)
+
+
+def test_the_order_of_the_ranges_gives_the_numerals() -> None:
+    plain = form(part(4, 9, [["a", "z"], ["0", "9"]]))
+    turned = form(part(4, 9, [["0", "9"], ["a", "z"]]))
+    swap = str.maketrans("abcdefghijklmnopqrstuvwxyz0123456789", "0123456789abcdefghijklmnopqrstuvwxyz")
+    token = plain.encrypt(CIPHER, b"", "token123")
+    assert token.translate(swap) == turned.encrypt(CIPHER, b"", "token123".translate(swap))
+
+
+def test_large_alphabets_and_characters_beyond_16_bits_work() -> None:
+    token = token_of(part(2, 9, [["一", "鿿"], ["😀", "🙏"]]), "漢字😀🙏")
+    assert re.fullmatch("[一-鿿😀-🙏]{4}", token)
+
+
+# -- formats that read tokens otherwise than texts -----------------------------------------------------------------
+
+HEX = [["0", "9"], ["a", "f"]]
+
+
+@given(st.text("0123456789abcdef", min_size=8, max_size=8))
+def test_a_token_is_read_by_the_alternative_that_made_it(text: str) -> None:
+    root = {"or": [part(8, 8), part(8, 8, HEX)]}
+    token = token_of(root, text)
+    assert token.isdecimal() == text.isdecimal()
+
+
+@given(st.text("abc", min_size=1, max_size=5), st.text("0123456789abcdef", min_size=7, max_size=7))
+def test_a_greedy_part_does_not_swallow_what_stood_behind_it(head: str, tail: str) -> None:
+    root = concat(part(1, 12, [["a", "f"]]), part(1, 1), part(6, 6, HEX))
+    token = token_of(root, f"{head}4{tail[1:]}")
+    assert token[len(head)].isdecimal()
+
+
+def test_a_text_that_only_tokens_are_read_otherwise_than_is_refused() -> None:
+    """Its token would be taken apart in another way, so nobody could read it."""
+    root = concat(part(6, 8, cipher_char_set=[["a", "j"]]), part(2, 4, [["k", "t"]], cipher_char_set=[["a", "j"]]))
+    with pytest.raises(ParameterInvalid, match="in one way and its tokens in another"):
+        form(root).encrypt(CIPHER, b"", "123456kk")
+
+
+def test_the_parser_does_not_go_back() -> None:
+    with pytest.raises(ParameterInvalid, match="does not fit"):
+        form(concat(part(1, 9), part(6, 6))).encrypt(CIPHER, b"", "123456789")
+
+
+def test_an_entangled_format_stops_soon() -> None:
+    nested: dict[str, Any] = part(1, 1, LETTERS)
+    for _ in range(3):
+        nested = {"or": [concat({"multiple": nested}, literal("!")), part(1, 1, LETTERS)]}
+    with pytest.raises(ParameterInvalid, match="too entangled"):
+        form({"multiple": nested}).encrypt(CIPHER, b"", "a" * 4096)
+
+
+def test_a_text_longer_than_a_token_should_be_is_refused() -> None:
+    root = part(6, 4294967295)
+    assert len(token_of(root, "1" * 4096)) == 4096
+    with pytest.raises(ParameterInvalid, match="at most 4096 characters, not 4097"):
+        form(root).encrypt(CIPHER, b"", "1" * 4097)
+
+
+# -- any format ----------------------------------------------------------------------------------------------------
+
+Case = tuple[dict[str, Any], str]
+ALPHABETS = {"0123456789": DIGITS, "abcdef": [["a", "f"]], "xyz01": [["x", "z"], ["0", "1"]]}
+
+
+@st.composite
+def parts(draw: st.DrawFn, depth: int = 2) -> Case:
+    """A part and a text that was written for it (which a greedy parser need not take)."""
+    kind = draw(st.sampled_from(["encrypted", "literal"] + (["or", "concat", "multiple"] if depth else [])))
+    if kind == "encrypted":
+        characters = draw(st.sampled_from(sorted(ALPHABETS)))
+        least = draw(st.integers(1, 3))
+        most = least + draw(st.integers(0, 4))
+        text = draw(st.text(characters, min_size=least, max_size=most))
+        places = st.lists(st.integers(-most, most - 1), max_size=2)
+        return part(least, most, ALPHABETS[characters], preserve=draw(places), mask=draw(places)), text
+    if kind == "literal":
+        choices = draw(st.lists(st.text("-/ab0", max_size=2), min_size=1, max_size=3))
+        return literal(*choices), draw(st.sampled_from(choices))
+    if kind == "multiple":
+        inner, text = draw(parts(depth - 1))
+        assume(text)
+        return {"multiple": concat(inner, literal(";"))}, f"{text};" * draw(st.integers(0, 3))
+    children = draw(st.lists(parts(depth - 1), min_size=1, max_size=3))
+    if kind == "or":
+        return {"or": [child for child, _ in children]}, draw(st.sampled_from([text for _, text in children]))
+    return concat(*[child for child, _ in children]), "".join(text for _, text in children)
+
+
+@settings(max_examples=300)
+@given(parts(), st.text("0123456789", min_size=6, max_size=8), st.binary(max_size=4))
+def test_whatever_a_format_takes_comes_back_as_it_was(case: Case, tail: str, tweak: bytes) -> None:
+    root, text = case
+    made = form(concat(root, literal("|"), part(6, 8)))
+    try:
+        token = made.encrypt(CIPHER, tweak, f"{text}|{tail}")
+    except ParameterInvalid as refusal:
+        assume("does not fit" not in str(refusal))
+        raise
+    assert len(token) == len(text) + 1 + len(tail)
+    assert made.decrypt(CIPHER, tweak, token) == f"{text}|{tail}"
+    # A token is a text of the format itself.
+    assert made.decrypt(CIPHER, tweak, made.encrypt(CIPHER, tweak, token)) == token
+    shown = made.decrypt(CIPHER, tweak, token, masked=True)
+    assert all(seen in (character, "*") for seen, character in zip(shown, f"{text}|{tail}", strict=True))
