@@ -83,6 +83,8 @@ def known_of(principal: Principal, versions: Versions | None = None) -> Known:
 
 def _known_of_system(principal: Principal, versions: Versions) -> Known:
     """The server itself, in one account: only the executor's own jobs make such a principal."""
+    if principal.account is None:
+        return Known(Facts(), versions)
     alive = Account.objects.filter(id=principal.account, enabled=True).exists()
     return Known(Facts(all_groups=SYSTEM_KEEPER, forbids=() if alive else (_DISABLED["account"],)), versions)
 

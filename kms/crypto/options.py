@@ -56,7 +56,6 @@ class KeyOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     cipher: CipherOptions | None = None
     rsa: RsaOptions | None = None
     export: ExportRule | None = None
-    sign_hash: bool | None = None
     derivation_path: tuple[int, ...] | None = None
     network: str | None = None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from kms.audit.entry import Category, Detail
 from kms.crypto import digest as hashing
-from kms.crypto.algorithm import Algorithm, CipherParameters, Encrypted, Message, SignatureParameters
+from kms.crypto.algorithm import Algorithm, CipherParameters, Encrypted, LentKey, Message, SignatureParameters
 from kms.crypto.asymmetric import traditional_der
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
@@ -135,14 +135,14 @@ def encrypt(call: Call, command: Encrypt, key: ObjectSnapshot) -> Keyed:
     if algorithm.asymmetric:
         public = _public_key(key, "encrypt")
         return Keyed(key, algorithm.public_encrypt(public, command.parameters, command.plaintext, options=key.options))
-    opened = keystore.open_key(call.grants[-1], key, Usage.ENCRYPT | Usage.DECRYPT)
+    opened = keystore.open_key(call.grants[-1], key, algorithm.cipher_usage(command.parameters, key.options))
     result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.random, options=key.options)
     return Keyed(key, result)
 
 
 def decrypt(call: Call, command: Decrypt, key: ObjectSnapshot) -> Keyed:
     algorithm = _algorithm(key, command.algorithm)
-    opened = keystore.open_key(call.grants[-1], key, Usage.ENCRYPT | Usage.DECRYPT)
+    opened = keystore.open_key(call.grants[-1], key, algorithm.cipher_usage(command.parameters, key.options))
     return Keyed(key, algorithm.decrypt(opened, command.parameters, command.ciphertext, options=key.options))
 
 
@@ -160,13 +160,11 @@ def verify(call: Call, command: Verify, key: ObjectSnapshot) -> Keyed:
 
 
 def generate_mac(call: Call, command: GenerateMac, key: ObjectSnapshot) -> Keyed:
-    opened = keystore.open_key(call.grants[-1], key, Usage.MAC)
-    return Keyed(key, algorithm_of(key.kind).mac(opened, command.hash, command.data))
+    return Keyed(key, _mac(call.grants[-1], key, command.hash, command.data))
 
 
 def verify_mac(call: Call, command: VerifyMac, key: ObjectSnapshot) -> Keyed:
-    opened = keystore.open_key(call.grants[-1], key, Usage.MAC)
-    expected = algorithm_of(key.kind).mac(opened, command.hash, command.data)
+    expected = _mac(call.grants[-1], key, command.hash, command.data)
     valid = hmac.compare_digest(expected, command.mac)
     call.details["result"] = valid
     return Keyed(key, valid)
@@ -175,6 +173,7 @@ def verify_mac(call: Call, command: VerifyMac, key: ObjectSnapshot) -> Keyed:
 def wrap_key(call: Call, command: WrapKey, key: ObjectSnapshot, subject: ObjectSnapshot) -> Encrypted:
     _algorithm(key, command.algorithm)
     call.details["subject"] = str(subject.id)
+    wrapping.check_export_rule(key, subject)
     material = keystore.material(call.grants[1], subject)
     if command.traditional and subject.kind in ("RSA", "EC"):
         material = traditional_der(material)
@@ -227,6 +226,14 @@ def _algorithm(key: ObjectSnapshot, named: str | None) -> Algorithm:
     if named is not None and named != key.kind:
         raise InvalidRequest(f"alg is {named}, but the object's type is {key.kind}")
     return algorithm_of(key.kind)
+
+
+def _mac(grant: Grant, key: ObjectSnapshot, hash_name: str | None, data: bytes) -> bytes:
+    """In the token where it can be, else over material that the key's protection lets out for this call."""
+    algorithm = algorithm_of(key.kind)
+    if algorithm.mac_needs_material(hash_name) and key.protection != keystore.TOKEN:
+        return algorithm.mac(LentKey(key.spec, keystore.lend(grant, key)), hash_name, data)
+    return algorithm.mac(keystore.open_key(grant, key, Usage.MAC), hash_name, data)
 
 
 def _public_key(key: ObjectSnapshot, what_for: str) -> bytes:

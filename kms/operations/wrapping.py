@@ -11,6 +11,7 @@ from kms.crypto.registry import algorithm_of
 from kms.hsm.module import AesKw, AesKwp, Usage, WrapMechanism
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
+from kms.operations.errors import InvalidRequest
 from kms.secret import SecretBytes
 from policies.grant import Grant
 
@@ -41,6 +42,13 @@ def key_wrap_mechanism(key: ObjectSnapshot, parameters: CipherParameters) -> Wra
         if value is not None:
             raise ParameterInvalid(f"{mode} mode takes no {name}")
     return _KEY_WRAP[mode]
+
+
+def check_export_rule(key: ObjectSnapshot, subject: ObjectSnapshot) -> None:
+    """An object whose export policy names its wrapping keys leaves under those only."""
+    rule = subject.options.export
+    if rule is not None and rule.by and str(key.id) not in rule.by:
+        raise InvalidRequest("The object's export policy does not name this wrapping key", "export-wrapping-key")
 
 
 def wrap(grant: Grant, key: ObjectSnapshot, parameters: CipherParameters, material: SecretBytes) -> Encrypted:

@@ -90,7 +90,6 @@ def key_options(body: Any, kind: str | None) -> KeyOptions:
         cipher=_cipher_options(body, kind),
         rsa=rsa_options(body.rsa),
         export=export_rule(body.export_policy),
-        sign_hash=body.allow_sign_hash,
     )
 
 

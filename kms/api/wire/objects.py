@@ -124,6 +124,8 @@ _REFUSED = (
 def refuse_unsupported(body: SobjectRequest) -> None:
     """What a client sends to say no (false, an empty list) asks for nothing that we lack."""
     unsupported(**{name: getattr(body, name) or None for name in _REFUSED})
+    if body.allow_sign_hash is False:
+        unsupported(allow_sign_hash=False)
 
 
 class ListResponse(Response):

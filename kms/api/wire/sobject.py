@@ -60,7 +60,6 @@ class Sobject(Response):
     dsa: dict[str, int] | None = None
     mldsa: dict[str, str] | None = None
     mlkem: dict[str, str] | None = None
-    allow_sign_hash: bool | None = None
     export_policy: dict[str, Any] | None = None
     kcv: str | None = None
     original_key_ops: list[str] | None = None
@@ -138,7 +137,6 @@ def sobject(view: ObjectView) -> Sobject:
         never_exportable=row.never_exportable,
         compliant_with_policies=True,
         pub_key=bytes(row.public_key) if row.public_key is not None and asymmetric else None,
-        allow_sign_hash=options.sign_hash,
         export_policy=wire_export_policy(options.export),
         kcv=row.kcv or None,
         links=_links(view),
