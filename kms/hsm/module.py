@@ -44,7 +44,7 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class AesGcm:
-    """SP 800-38D. ``iv`` 12 bytes; ``tag_bits`` one of 96..128 by 8; above the door ciphertext and tag are apart."""
+    """SP 800-38D. ``iv`` 1 to 128 bytes; ``tag_bits`` 96..128 by 8; above the door ciphertext and tag are apart."""
 
     iv: bytes
     aad: bytes = b""
@@ -196,6 +196,10 @@ class CanDigest(Protocol):
 class OpenedKey(CanEncrypt, CanSign, CanMac, CanWrap, CanDecryptRaw, CanAgree, CanDigest, Protocol):
     """A key inside the token. What its Usage does not allow raises MechanismRefused."""
 
+    @property
+    def spec(self) -> KeySpec:
+        """The shape it was opened as, which its blob is bound to."""
+
 
 # -- the module ----------------------------------------------------------------------------------------------------
 
@@ -268,6 +272,12 @@ class CryptographicModule(Protocol):
 
     def random(self, length: int) -> bytes:
         """``length`` bytes from the token's generator."""
+
+    def attestation_certificate(self) -> bytes:
+        """The self-signed certificate (DER) of the token's attestation key."""
+
+    def attest(self, digest: bytes) -> bytes:
+        """ECDSA over a SHA-256 digest by the attestation key, raw ``r || s``: for statements about keys only."""
 
     def status(self) -> ModuleStatus:
         """A known-answer probe and the token's facts; raises ModuleUnavailable or ModuleSealed."""

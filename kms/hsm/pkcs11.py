@@ -10,6 +10,7 @@ from pathlib import Path
 import pkcs11
 
 from kms.hsm import blob_keys, new_keys
+from kms.hsm.attestation_key import AttestationKey
 from kms.hsm.blob import Version
 from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused, ModuleUnavailable
 from kms.hsm.file_lock import default_lock_file
@@ -43,6 +44,7 @@ class Pkcs11Module:
     ) -> None:
         self._connection = Connection(library, token_label, pin, lock_file or default_lock_file())
         self._cache: HandleCache[TokenKey] = HandleCache(cache_size, HANDLE_LIFETIME_SECONDS)
+        self._attestation = AttestationKey(self._connection)
         self._connection.on_detach = self._cache.clear
         self._connection.on_pressure = self._cache.evict_half
 
@@ -142,6 +144,14 @@ class Pkcs11Module:
 
     def _random_chunk(self, length: int) -> bytes:
         return self._connection.call(lambda at: at.main.session.generate_random(length * 8))
+
+    # -- attestation -----------------------------------------------------------------------------------------------
+
+    def attestation_certificate(self) -> bytes:
+        return self._attestation.certificate()
+
+    def attest(self, digest: bytes) -> bytes:
+        return self._attestation.sign(digest)
 
     # -- health and life -------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import pkcs11
 from pkcs11 import Mechanism
 from pkcs11.mechanisms import GCMParams
 
-from kms.hsm import master_keys
+from kms.hsm import attestation_key, master_keys
 from kms.hsm.diagnosis import Finding, Suspect, Verdict, diagnose
 from kms.hsm.errors import DataRejected, MechanismRefused, ModuleError, ModuleSealed, ModuleUnavailable
 from kms.hsm.file_lock import exclusive
@@ -88,7 +88,7 @@ class Connection:
         self._library.users += 1
         self._label = label
         self._pin = pin
-        self._lock_file = lock_file
+        self.lock_file = lock_file
         self._attachment: Attachment | None = None
         self._fault: ModuleError | None = None
         self._retry_at = 0.0
@@ -250,7 +250,7 @@ class Connection:
 
     def _start(self) -> Attachment:
         """Initialise, log in, find and check the master keys. Both locks are held."""
-        with exclusive(self._lock_file):
+        with exclusive(self.lock_file):
             token, session = self._log_in()
             try:
                 main = Desk(session, master_keys.find(session, checked=True))
@@ -302,7 +302,7 @@ class Connection:
     # -- rare work -------------------------------------------------------------------------------------------------
 
     def provision_master_keys(self, generation: int) -> bool:
-        """Make what master keys are absent, then start again from what the token has on disk, with every check."""
+        """Make what keys of our own are absent, then start again from what the token has on disk, with every check."""
         library = self._library
         with library.lock, library.workshop:
             if self._fault is not None and self._retry_at == float("inf"):
@@ -317,10 +317,11 @@ class Connection:
             return made
 
     def _provision(self, generation: int) -> bool:
-        with exclusive(self._lock_file):
+        with exclusive(self.lock_file):
             token, session = self._log_in()
             try:
                 made = master_keys.provision(session, master_keys.kwp_mechanism(token), generation)
+                made |= attestation_key.provision(session)
                 session.close()
             except pkcs11.PKCS11Error as error:
                 raise ModuleUnavailable(f"the token made no master keys ({type(error).__name__})") from error

@@ -14,7 +14,9 @@ from pathlib import Path
 import pkcs11
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, TokenFlag
+from pkcs11.util.ec import encode_named_curve_parameters
 
+from kms.hsm import attestation_key
 from kms.hsm.errors import DataRejected, ModuleError, ModuleSealed, ModuleUnavailable
 from kms.hsm.library import Library
 from kms.hsm.module import AesGcm, KeySpec, OpenedKey, Usage
@@ -384,6 +386,51 @@ def two_generations(folder: Path) -> None:
         assert right(opened(module, name, stored), material)
     assert right(key, material)
     assert module.generate(AES, binding=b"").blob[1:5] == b"\0\0\0\x02"
+
+
+# -- the attestation key -------------------------------------------------------------------------------------------
+
+
+def _without_attestation_key(folder: Path) -> TokenPlace:
+    """A token as before there was one."""
+    place, module = ready(folder)
+    session = module._connection.attachment().main.session
+    for found in list(session.get_objects({Attribute.LABEL: attestation_key.LABEL})):
+        found.destroy()
+    module.close()
+    return place
+
+
+def attestation_key_on_demand(folder: Path) -> None:
+    """Two servers ask at once; a third one, later, finds what they made."""
+    place = _without_attestation_key(folder)
+    modules = [place.module() for _ in range(2)]
+    seen: list[bytes] = []
+    threads = [threading.Thread(target=lambda m=m: seen.append(m.attestation_certificate())) for m in modules]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 2
+    assert {*seen, place.module().attestation_certificate()} == {seen[0]}
+    assert len(modules[0].attest(bytes(32))) == 64
+
+
+def weak_attestation_key(folder: Path) -> None:
+    """One that leaves the token, as somebody with the PIN could have prepared it."""
+    place = _without_attestation_key(folder)
+    module = place.module()
+    session = module._connection.attachment().main.session
+    curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
+    session.create_domain_parameters(KeyType.EC, curve, local=True).generate_keypair(
+        label=attestation_key.LABEL,
+        store=True,
+        capabilities=MechanismFlag.SIGN,
+        private_template={**attestation_key._PRIVATE, Attribute.EXTRACTABLE: True},
+    )
+    with raises(attestation_key.AttestationKeyDeviates):
+        module.attest(bytes(32))
+    assert module.random(8)
 
 
 # -- secrets -------------------------------------------------------------------------------------------------------
