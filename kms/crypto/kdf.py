@@ -1,0 +1,81 @@
+"""Keys from keys: HKDF (RFC 5869), and how derived bytes become the material of a key of some kind.
+
+The extraction step works on bytes that the process holds or on a key that stays in the token. It must not know rows,
+rights or the wire.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from kms.crypto import digest as hashing
+from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.hsm.errors import MechanismRefused
+from kms.hsm.module import CanDigest
+from kms.secret import SecretBytes
+
+# HMAC's block in bytes (RFC 2104 §2) for the hashes that the token computes over a key that stays there.
+_TOKEN_BLOCKS = {"SHA1": 64, "SHA224": 64, "SHA256": 64, "SHA384": 128, "SHA512": 128}
+_IPAD, _OPAD = 0x36, 0x5C
+# RFC 5869 §2.3: L is at most 255 times the hash's length.
+_MAX_BLOCKS = 255
+
+
+def keyed_hash(hash_name: str, key: bytes, data: bytes) -> bytes:
+    """HMAC (RFC 2104) with any of the server's hashes."""
+    return hmac.new(key, data, hashing.constructor(hash_name)).digest()
+
+
+def extract(hash_name: str, salt: bytes, ikm: SecretBytes) -> SecretBytes:
+    """HKDF-Extract (RFC 5869 §2.2): HMAC under the salt, of input keying material that the process holds."""
+    return SecretBytes(keyed_hash(hash_name, salt, ikm.reveal()))
+
+
+def extract_inside(hash_name: str, salt: bytes, ikm: CanDigest) -> SecretBytes:
+    """The same of a key that stays in the token.
+
+    HMAC(salt, IKM) = H(salt ^ opad || H(salt ^ ipad || IKM)): the token hashes the inner part over the key's value, and
+    the outer part is a hash of what it gave us. The salt, which is HMAC's key here, is public.
+    """
+    block = _TOKEN_BLOCKS.get(hash_name)
+    if block is None:
+        hashing.constructor(hash_name)
+        raise AlgorithmUnsupported(
+            f"the token hashes keys with {', '.join(_TOKEN_BLOCKS)}, not with {hash_name}, and this key stays there"
+        )
+    key = (hashing.digest(hash_name, salt) if len(salt) > block else salt).ljust(block, b"\0")
+    try:
+        inner = ikm.digest(hash_name, bytes(byte ^ _IPAD for byte in key))
+    except MechanismRefused:
+        raise AlgorithmUnsupported(
+            "the token holds HMAC keys under 512 bits padded, so it cannot hash their value:"
+            " use a key of 512 bits or more, an AES key, or an exportable one"
+        ) from None
+    return SecretBytes(hashing.digest(hash_name, bytes(byte ^ _OPAD for byte in key) + inner))
+
+
+def expand(hash_name: str, prk: SecretBytes, info: bytes, length: int) -> SecretBytes:
+    """HKDF-Expand (RFC 5869 §2.3) to ``length`` bytes."""
+    size = hashing.digest_size(hash_name)
+    if not 1 <= length <= _MAX_BLOCKS * size:
+        raise ParameterInvalid(f"HKDF with {hash_name} gives 8 to {_MAX_BLOCKS * size * 8} bits, not {length * 8}")
+    key, block, output = prk.reveal(), b"", b""
+    for counter in range(1, -(-length // size) + 1):
+        block = keyed_hash(hash_name, key, block + info + bytes([counter]))
+        output += block
+    return SecretBytes(output[:length])
+
+
+def leftmost(secret: SecretBytes, length: int) -> SecretBytes:
+    """The first ``length`` bytes."""
+    return SecretBytes(secret.reveal()[:length])
+
+
+def rightmost(secret: SecretBytes, length: int) -> SecretBytes:
+    """The last ``length`` bytes."""
+    return SecretBytes(secret.reveal()[-length:])
+
+
+def with_odd_parity(secret: SecretBytes) -> SecretBytes:
+    """DES keys as they are written: the lowest bit of each byte makes its number of ones odd (SP 800-67 §3.1)."""
+    return SecretBytes(bytes(byte & 0xFE | (byte & 0xFE).bit_count() % 2 ^ 1 for byte in secret.reveal()))
