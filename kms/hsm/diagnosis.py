@@ -55,6 +55,7 @@ _FINDINGS: dict[Finding, tuple[type[e.PKCS11Error], ...]] = {
         e.FunctionNotSupported,
         e.KeySizeRange,
         e.KeyTypeInconsistent,
+        e.KeyIndigestible,
         e.KeyNotWrappable,
         e.KeyUnextractable,
         e.DomainParamsInvalid,

@@ -9,19 +9,34 @@ import ctypes
 import os
 import threading
 from contextlib import suppress
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pkcs11
-from pkcs11 import _pkcs11, exceptions
+from pkcs11 import Mechanism, _pkcs11, exceptions
 
 # Positions in CK_FUNCTION_LIST (PKCS#11 v2.40 §3.6, pkcs11f.h).
-_INITIALIZE, _FINALIZE, _INIT_TOKEN, _LOGIN, _LOGOUT = 0, 1, 9, 18, 19
+_INITIALIZE, _FINALIZE, _INIT_TOKEN, _LOGIN, _LOGOUT, _DECRYPT_INIT, _DECRYPT = 0, 1, 9, 18, 19, 33, 34
 _OS_LOCKING_OK = 2
 _ALREADY_INITIALIZED = 0x191
 _ALREADY_LOGGED_IN = 0x100
 _USER_SO, _USER = 0, 1
 
-_LOGIN_FAILURES: dict[int, type[exceptions.PKCS11Error]] = {
+_FAILURES: dict[int, type[exceptions.PKCS11Error]] = {
+    0x05: exceptions.GeneralError,
+    0x20: exceptions.DataInvalid,
+    0x21: exceptions.DataLenRange,
+    0x30: exceptions.DeviceError,
+    0x31: exceptions.DeviceMemory,
+    0x32: exceptions.DeviceRemoved,
+    0x40: exceptions.EncryptedDataInvalid,
+    0x41: exceptions.EncryptedDataLenRange,
+    0x60: exceptions.KeyHandleInvalid,
+    0x70: exceptions.MechanismInvalid,
+    0x82: exceptions.ObjectHandleInvalid,
+    0xB0: exceptions.SessionClosed,
+    0xB3: exceptions.SessionHandleInvalid,
+    0xE0: exceptions.TokenNotPresent,
+    0x101: exceptions.UserNotLoggedIn,
     0xA0: exceptions.PinIncorrect,
     0xA1: exceptions.PinInvalid,
     0xA2: exceptions.PinLenRange,
@@ -39,6 +54,20 @@ class _InitializeArgs(ctypes.Structure):
         ("flags", ctypes.c_ulong),
         ("reserved", ctypes.c_char_p),
     ]
+
+
+class _Mechanism(ctypes.Structure):
+    """CK_MECHANISM, PKCS#11 v2.40 §3.5."""
+
+    _fields_: ClassVar = [
+        ("mechanism", ctypes.c_ulong),
+        ("parameter", ctypes.c_void_p),
+        ("parameter_length", ctypes.c_ulong),
+    ]
+
+
+def _failure(name: str, result: int) -> exceptions.PKCS11Error:
+    return _FAILURES.get(result, exceptions.PKCS11Error)(f"{name} {result:#x}")
 
 
 class _FunctionList(ctypes.Structure):
@@ -178,11 +207,35 @@ class Library:
             len(pin),
         )
         if result and result != _ALREADY_LOGGED_IN:
-            raise _LOGIN_FAILURES.get(result, exceptions.PKCS11Error)(f"C_Login {result:#x}")
+            raise _failure("C_Login", result)
 
     def logout(self, session: pkcs11.Session) -> None:
         """C_Logout, for the security officer only: a user's login is the whole process's."""
         self.binding.call(_LOGOUT, (ctypes.c_ulong,), session.handle)  # type: ignore[attr-defined]  # the stub lacks it
+
+    def decrypt(self, key: Any, mechanism: Mechanism, data: bytes, room: int) -> bytes:
+        """C_Decrypt without asking for the result's length first, of which ``room`` is the most it can be.
+
+        The binding always asks, and Kryoptic 1.5.4 has no answer for CKM_RSA_X_509 (CKR_GENERAL_ERROR).
+        """
+        handles = (ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong)
+        name = _Mechanism(int(mechanism), None, 0)
+        result = self.binding.call(_DECRYPT_INIT, handles, key.session.handle, ctypes.byref(name), key.handle)
+        if result:
+            raise _failure("C_DecryptInit", result)
+        output, length = ctypes.create_string_buffer(room), ctypes.c_ulong(room)
+        result = self.binding.call(
+            _DECRYPT,
+            (ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p),
+            key.session.handle,
+            data,
+            len(data),
+            output,
+            ctypes.byref(length),
+        )
+        if result:
+            raise _failure("C_Decrypt", result)
+        return output.raw[: length.value]
 
     def init_token(self, slot_id: int, so_pin: bytes, label: str) -> None:
         """C_InitToken (PKCS#11 v2.40 §5.5): the label is 32 bytes, blank padded, not terminated."""

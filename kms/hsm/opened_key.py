@@ -15,7 +15,7 @@ from pkcs11 import Mechanism
 from kms.hsm.blob_keys import ENCRYPT_ONLY, encryptor, open_object
 from kms.hsm.errors import DataRejected, MechanismRefused
 from kms.hsm.handles import HandleCache
-from kms.hsm.key_material import HMAC_FLOOR_BYTES
+from kms.hsm.key_material import HMAC_FLOOR_BYTES, SECRET_KINDS
 from kms.hsm.key_wrap import wrap_with_padding
 from kms.hsm.mechanisms import (
     capabilities,
@@ -180,7 +180,13 @@ class TokenKey:
         return self._use(lambda key: bytes(key.sign(data, mechanism=name)))
 
     def digest(self, hash_name: str, prefix: bytes = b"") -> bytes:
-        """C_DigestKey, which SoftHSM grants for SHA-1 and SHA-2 also on sensitive keys."""
+        """C_DigestKey, which SoftHSM and Kryoptic grant for SHA-1 and SHA-2 also on sensitive keys.
+
+        What it can't take is refused here: in SoftHSM a failed C_DigestKey leaves the session with an active operation,
+        and the next call, which may be the probe, fails.
+        """
+        if self.spec.kind not in SECRET_KINDS:
+            raise MechanismRefused(f"an {self.spec.kind} key has no digest")
         if self.spec.kind == "HMAC" and self.spec.size // 8 < HMAC_FLOOR_BYTES:
             raise MechanismRefused("the token holds this key padded")
         name = digest_call(hash_name)
@@ -197,8 +203,10 @@ class TokenKey:
         if self.spec.kind != "RSA":
             raise MechanismRefused(f"{type(mechanism).__name__} with an {self.spec.kind} key")
         width = self.spec.size // 8
-        raw: bytes = self._use(
-            lambda key: bytes(key.decrypt(ciphertext, mechanism=Mechanism.RSA_X_509)), blame_data=True
+        if len(ciphertext) != width:
+            raise DataRejected(f"the ciphertext has {len(ciphertext)} bytes, not {width}")
+        raw = self._use(
+            lambda key: self._connection.library.decrypt(key, Mechanism.RSA_X_509, ciphertext, width), blame_data=True
         )
         return raw.rjust(width, b"\0")
 

@@ -100,6 +100,10 @@ class Connection:
         return f"<Connection to the token {self._label!r}>"
 
     @property
+    def library(self) -> Library:
+        return self._library
+
+    @property
     def kwp(self) -> Mechanism:
         """The token's name for RFC 5649, for callers' wrapping."""
         return self.attachment().kwp

@@ -17,7 +17,8 @@ from pkcs11.attributes import AttributeMapper
 from pkcs11.constants import DEFAULT
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from kms.hsm.key_material import EcScalar, RsaParts, curve_of, padded_hmac_key, parse_private_key
+from kms.hsm.errors import DataRejected
+from kms.hsm.key_material import EcScalar, RsaParts, curve_of, ec_public, padded_hmac_key, parse_private_key
 from kms.hsm.module import KeySpec
 from kms.secret import SecretBytes
 
@@ -35,6 +36,8 @@ READABLE: Template = {Attribute.PRIVATE: True, Attribute.SENSITIVE: False, Attri
 
 # python-pkcs11's unwrap template adds rights that tokens refuse on private keys; DEFAULT takes them out again.
 _NOT_ON_PRIVATE: Template = {Attribute.ENCRYPT: DEFAULT, Attribute.WRAP: DEFAULT, Attribute.VERIFY: DEFAULT}
+
+_OCTET_STRING = 0x04
 
 _CLASSES: dict[str, tuple[ObjectClass, KeyType]] = {
     "AES": (ObjectClass.SECRET_KEY, KeyType.AES),
@@ -174,7 +177,25 @@ def generate_des3(session: pkcs11.Session, *, template: Template) -> Key:
 
 
 def shared_secret(key: Key, spec: KeySpec, point: bytes) -> SecretBytes:
-    """ECDH's Z, read out of the token and destroyed there."""
+    """ECDH's Z, read out of the token and destroyed there.
+
+    A peer's point must lie on the curve before the private key meets it (SP 800-56A §5.6.2.3.3).
+
+    SoftHSM 2.6.1 takes a point whose second byte happens to be the number of those after it for the DER OCTET STRING
+    that PKCS#11 also allows (v2.40 §2.3.6), one in 256 on curves up to 384 bits, and fails. Those go there in DER.
+    """
+    if point[:1] != b"\x04":
+        raise DataRejected("the EC point is not in the uncompressed form of X9.62")
+    ec_public(curve_of(spec), point)
+    try:
+        return _shared_secret(key, spec, point)
+    except pkcs11.PKCS11Error:
+        if point[1] != len(point) - 2:
+            raise
+        return _shared_secret(key, spec, bytes([_OCTET_STRING, len(point)]) + point)
+
+
+def _shared_secret(key: Key, spec: KeySpec, point: bytes) -> SecretBytes:
     bits = (curve_of(spec).key_size + 7) // 8 * 8
     derived = key.derive_key(
         KeyType.GENERIC_SECRET,

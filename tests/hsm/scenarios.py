@@ -335,6 +335,7 @@ def good_master_keys(folder: Path) -> None:
 
     module = _with_master_keys(folder, make).module()
     assert module.status().generation == 1
+    assert module.provision_master_keys(), "the attestation key was still to be made"
     assert not module.provision_master_keys()
 
 
