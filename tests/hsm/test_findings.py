@@ -162,7 +162,7 @@ def test_a_bad_tag_is_bad_data_and_not_a_broken_token(module: Pkcs11Module) -> N
     with pytest.raises(DataRejected):
         key.decrypt(AesGcm(GCM.iv, b"other aad"), ciphertext)
     with pytest.raises(DataRejected):
-        key.decrypt(AesCbc(bytes(16), True), bytes(32))
+        key.decrypt(AesCbc(bytes(16), True), key.encrypt(AesCbc(bytes(16), False), bytes(32)))
     assert key.decrypt(GCM, ciphertext) == b"data"
     assert module._connection.attachment() is before
 
