@@ -14,7 +14,7 @@ from kms.crypto import digest as hashing
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.crypto.options import KeyOptions
-from kms.hsm.module import KeySpec, OpenedKey
+from kms.hsm.module import KeySpec, OpenedKey, Usage
 from kms.secret import SecretBytes
 
 Random = Callable[[int], bytes]
@@ -164,6 +164,10 @@ class Algorithm:
         """Refuse options that make no sense for the kind. The base takes none but those of any kind."""
         options.refuse_specific(self.kind)
 
+    def cipher_usage(self, parameters: CipherParameters, options: KeyOptions) -> Usage:
+        """What a key is opened for that encrypts or decrypts so."""
+        return Usage.ENCRYPT | Usage.DECRYPT
+
     def encrypt(
         self, key: Key, parameters: CipherParameters, plaintext: bytes, random: Random, *, options: KeyOptions
     ) -> Encrypted:
@@ -195,6 +199,10 @@ class Algorithm:
     def mac(self, key: Key, hash_name: str | None, data: bytes) -> bytes:
         """HMAC by ``hash_name``, or CMAC when the key is a block cipher's and no hash is named."""
         raise AlgorithmUnsupported(f"{self.kind} objects cannot make message authentication codes")
+
+    def mac_needs_material(self, hash_name: str | None) -> bool:
+        """Whether such a MAC is made outside the token only, so that a key that may be lent should be."""
+        return False
 
     def check_value(self, key: Key, *, cmac: bool) -> bytes:
         """The first 3 bytes of an encrypted block of zeros, or of its CMAC (ANSI X9.24-1)."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 
@@ -26,10 +29,16 @@ HASHES: dict[str, tuple[str, int]] = {
 
 
 def digest(hash_name: str, data: bytes) -> bytes:
+    made: bytes = constructor(hash_name)(data).digest()
+    return made
+
+
+def constructor(hash_name: str) -> Callable[..., Any]:
+    """As `hashlib` has them, for constructions over a hash."""
     name, size = _known(hash_name)
     if name == "blake2b":  # BLAKE2's digest size is a parameter of the hash, not a truncation (RFC 7693 §2.1)
-        return hashlib.blake2b(data, digest_size=size).digest()
-    return hashlib.new(name, data, usedforsecurity=True).digest()
+        return partial(hashlib.blake2b, digest_size=size)
+    return partial(hashlib.new, name, usedforsecurity=True)
 
 
 def digest_size(hash_name: str) -> int:

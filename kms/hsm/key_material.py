@@ -29,8 +29,9 @@ HMAC_FLOOR_BYTES = 64
 
 
 SECRET_KINDS = ("AES", "DES3", "HMAC")
-DES3_BITS, DES3_BYTES = 168, 24
-"""A TDEA key has three keys of 56 bits, written with a parity bit for every seven (SP 800-67 §3.1)."""
+DES3_TWO_KEYS, DES3_THREE_KEYS, DES3_BYTES = 112, 168, 24
+"""A TDEA key has three keys of 56 bits, written with a parity bit for every seven (SP 800-67 §3.1), or two: then the
+first is written again as the third."""
 
 
 def material_bytes(spec: KeySpec) -> int:
@@ -42,7 +43,7 @@ def check_spec(spec: KeySpec) -> None:
     """Refuse what no token of ours makes before any call reaches it."""
     if spec.kind == "AES" and spec.size in (128, 192, 256):
         return
-    if spec.kind == "DES3" and spec.size == DES3_BITS:
+    if spec.kind == "DES3" and spec.size in (DES3_TWO_KEYS, DES3_THREE_KEYS):
         return
     if spec.kind == "HMAC" and spec.size >= 8 and spec.size % 8 == 0:
         return

@@ -36,6 +36,7 @@ Call = tuple[Mechanism, Any]
 """A mechanism and its parameter, as python-pkcs11 takes them."""
 
 _GCM_TAG_BITS = frozenset({96, 104, 112, 120, 128})
+_GCM_IV_BYTES = range(1, 129)  # SP 800-38D §5.2.1.1 allows more; OpenSSL, which tokens stand on, does not
 
 _RIGHTS = {
     Usage.ENCRYPT: MechanismFlag.ENCRYPT,
@@ -90,11 +91,13 @@ def capabilities(usage: Usage) -> int:
 
 
 def _gcm(m: AesGcm) -> Call:
-    if len(m.iv) != 12:
-        raise MechanismRefused("GCM takes an IV of 12 bytes")
+    if len(m.iv) not in _GCM_IV_BYTES:
+        raise MechanismRefused("GCM takes an IV of 1 to 128 bytes")
     if m.tag_bits not in _GCM_TAG_BITS:
         raise MechanismRefused(f"GCM tag of {m.tag_bits} bits")
-    return Mechanism.AES_GCM, GCMParams(m.iv, m.aad, m.tag_bits)
+    params = GCMParams(m.iv[:12], m.aad, m.tag_bits)
+    params.nonce = m.iv  # python-pkcs11 0.10 refuses longer ones and passes them on well
+    return Mechanism.AES_GCM, params
 
 
 def _cbc(m: AesCbc) -> Call:

@@ -15,6 +15,7 @@ from kms.hsm.blob import Version
 from kms.hsm.diagnosis import Finding, diagnose
 from kms.hsm.errors import DataRejected
 from kms.hsm.key_material import (
+    DES3_TWO_KEYS,
     HMAC_FLOOR_BYTES,
     SECRET_KINDS,
     EcScalar,
@@ -55,6 +56,8 @@ _X962_OCTET_STRING = 0x04
 def generate(desk: Desk, spec: KeySpec, binding: bytes) -> StoredKey:
     if spec.kind == "HMAC":
         return _generate_hmac(desk, spec, binding)
+    if spec.kind == "DES3" and spec.size == DES3_TWO_KEYS:
+        return import_key(desk, spec, _readable_des3(desk, spec), binding)
     if spec.kind in ("AES", "DES3"):
         with passing(_generate_secret(desk, spec, PASSING)) as key:
             return StoredKey(blob_keys.store(desk, key, binding))
@@ -76,6 +79,13 @@ def _generate_hmac(desk: Desk, spec: KeySpec, binding: bytes) -> StoredKey:
     key = desk.session.generate_key(KeyType.GENERIC_SECRET, spec.size, capabilities=NO_RIGHTS, template=PASSING)
     with passing(key):
         return StoredKey(blob_keys.store(desk, key, binding))
+
+
+def _readable_des3(desk: Desk, spec: KeySpec) -> SecretBytes:
+    """Made in the token with parity and all. K1 K2 K1 of two keys is nothing that a token makes: that passes here."""
+    with passing(generate_des3(desk.session, template=READABLE)) as key:
+        value: bytes = key[Attribute.VALUE]
+    return SecretBytes(value[:16] + value[:8] if spec.size == DES3_TWO_KEYS else value)
 
 
 def _random(desk: Desk, spec: KeySpec) -> SecretBytes:
@@ -101,8 +111,7 @@ def generate_material(desk: Desk, spec: KeySpec) -> SecretBytes:
     if spec.kind in ("AES", "HMAC"):
         return _random(desk, spec)
     if spec.kind == "DES3":
-        with passing(generate_des3(desk.session, template=READABLE)) as key:
-            return SecretBytes(key[Attribute.VALUE])
+        return _readable_des3(desk, spec)
     with passing(*generate_pair(desk.session, spec, READABLE)) as (_, private):
         if spec.kind == "RSA":
             return SecretBytes(read_rsa(private).to_pkcs8())

@@ -191,8 +191,9 @@ def test_a_chunked_body_over_the_limit_is_refused_when_it_passes_it(
 
 
 CIPHER_ERRORS: list[tuple[dict[str, Any], str]] = [
-    ({"mode": "GCM", "iv": ""}, "12 bytes"),
-    ({"mode": "GCM", "iv": base64.b64encode(bytes(16)).decode()}, "12 bytes"),
+    ({"mode": "GCM", "iv": ""}, "8 bytes"),
+    ({"mode": "GCM", "iv": base64.b64encode(bytes(129)).decode()}, "1 to 128 bytes"),
+    ({"mode": "CCM", "iv": base64.b64encode(bytes(16)).decode()}, "7 to 13 bytes"),
     ({"mode": "GCM", "tag_len": 64}, "tag_len"),
     ({"mode": "GCM", "tag_len": -1}, "tag_len"),
     ({"mode": "CBC", "iv": base64.b64encode(bytes(12)).decode()}, "16 bytes"),
@@ -203,9 +204,10 @@ CIPHER_ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"mode": "ECB", "iv": base64.b64encode(bytes(16)).decode()}, "takes no iv"),
     ({"mode": "CTR", "iv": base64.b64encode(bytes(8)).decode()}, "16 bytes"),
     ({"mode": "XYZ"}, "not supported"),
-    ({"mode": "CFB"}, "not supported"),
+    ({"mode": "CFB", "tag_len": 128}, "takes no tag_len"),
+    ({"mode": "KW"}, "multiples of 8 bytes"),
     ({"alg": "DES3", "mode": "CBC"}, "type is AES"),
-    ({"mode": {"OAEP": {}}}, "Not supported"),
+    ({"mode": {"OAEP": {}}}, "RSA padding"),
     ({"label": "eA=="}, "label"),
 ]
 

@@ -121,7 +121,7 @@ def test_the_ctr_counter_wraps_over_all_128_bits(aes: tuple[OpenedKey, bytes], b
 
 def test_wrong_parameters_and_lengths_are_told_apart(aes: tuple[OpenedKey, bytes]) -> None:
     key, _ = aes
-    wrong = (AesGcm(bytes(11)), AesGcm(bytes(12), b"", 64), AesCbc(bytes(12), True), AesCtr(bytes(12)))
+    wrong = (AesGcm(b""), AesGcm(bytes(129)), AesGcm(bytes(12), b"", 64), AesCbc(bytes(12), True), AesCtr(bytes(12)))
     refused: CipherMechanism
     mechanism: CipherMechanism
     for refused in wrong:

@@ -1,168 +1,85 @@
-"""AES (FIPS 197) in GCM, CBC, CTR and ECB (SP 800-38A, -38D), and as a wrapping key (SP 800-38F)."""
+"""AES (FIPS 197): the modes of SP 800-38A, GCM (-38D), CCM (-38C), and as a wrapping key KW and KWP (-38F)."""
 
 from __future__ import annotations
 
-from kms.crypto.algorithm import Algorithm, CipherParameters, Described, Encrypted, Key, Random, token_key
-from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
-from kms.crypto.operation import MANAGEMENT, KeyOperation
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+
+from kms.crypto.algorithm import CipherParameters, Encrypted, Key, LentKey, Random, token_key
+from kms.crypto.algorithms.block_cipher import BlockCipherKind
+from kms.crypto.block_modes import CCM_NONCE, ccm_decrypt, ccm_encrypt
+from kms.crypto.cipher_mode import Mode, cipher_options, given_iv, given_tag, new_iv, new_tag_bits, with_block
+from kms.crypto.errors import ParameterInvalid
+from kms.crypto.keyed_cipher import KeyedCipher, LentCipher, TokenAes
 from kms.crypto.options import KeyOptions
-from kms.hsm.module import AesCbc, AesCtr, AesEcb, AesGcm, CipherMechanism, Cmac, KeySpec, OpenedKey
+from kms.hsm.module import AesGcm, AesKw, AesKwp, Usage, WrapMechanism
 from kms.secret import SecretBytes
 
 BLOCK = 16
-GCM_IV = 12
-SIZES = (128, 192, 256)
 # SP 800-38D §5.2.1.2 without the short tags of its appendix C.
 GCM_TAG_BITS = (96, 104, 112, 120, 128)
-DEFAULT_MODE = "CBC"
+# SP 800-38D §5.2.1.1 has no end; OpenSSL, and with it most tokens, takes 128 bytes. It has no floor either, but a short
+# IV comes again soon, and one that does gives the key away: nothing new is encrypted under less than 8 bytes.
+GCM_IV, GCM_FRESH_IV, GCM_SHORTEST_IV = range(1, 129), 12, 8
+# SP 800-38C appendix B.2 warns of tags under 64 bits; the decrypting side would let a sender choose them.
+CCM_TAG_BITS = (64, 80, 96, 112, 128)
+# RFC 5116 §5.3; it leaves room for 16 MiB under one nonce.
+CCM_FRESH_IV = 12
+KEY_WRAP: dict[str, WrapMechanism] = {"KW": AesKw(), "KWP": AesKwp()}
 
 
-class Aes(Algorithm):
+class Aes(BlockCipherKind):
     kind = "AES"
-    check_values = True
-    operations = MANAGEMENT | {
-        KeyOperation.ENCRYPT,
-        KeyOperation.DECRYPT,
-        KeyOperation.WRAP,
-        KeyOperation.UNWRAP,
-        KeyOperation.DERIVE,
-        KeyOperation.MAC_GENERATE,
-        KeyOperation.MAC_VERIFY,
+    sizes = {128: 16, 192: 24, 256: 32}
+    modes = {
+        **with_block(BLOCK, "CBC", "CBCNOPAD", "CTR", "OFB", "CFB"),
+        "ECB": Mode("ECB"),
+        "GCM": Mode("GCM", GCM_IV, GCM_FRESH_IV, GCM_SHORTEST_IV, GCM_TAG_BITS, aad=True),
+        "CCM": Mode("CCM", CCM_NONCE, CCM_FRESH_IV, tags=CCM_TAG_BITS, aad=True),
+        "KW": Mode("KW"),
+        "KWP": Mode("KWP"),
     }
-    defaults = frozenset(
-        {
-            KeyOperation.ENCRYPT,
-            KeyOperation.DECRYPT,
-            KeyOperation.WRAP,
-            KeyOperation.UNWRAP,
-            KeyOperation.DERIVE,
-            KeyOperation.MAC_GENERATE,
-            KeyOperation.MAC_VERIFY,
-            KeyOperation.APP_MANAGEABLE,
-        }
-    )
 
-    def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
-        if size is None:
-            raise ParameterInvalid("an AES key needs key_size: 128, 192 or 256")
-        return KeySpec(self.kind, _checked_size(size))
+    def cipher(self, key: Key) -> KeyedCipher:
+        return LentCipher(AES(key.material.reveal())) if isinstance(key, LentKey) else TokenAes(key)
 
-    def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
-        bits = _checked_size(len(material) * 8)
-        if size is not None and size != bits:
-            raise ParameterInvalid(f"key_size is {size}, but the value has {bits} bits")
-        return Described(KeySpec(self.kind, bits), material)
+    def cipher_usage(self, parameters: CipherParameters, options: KeyOptions) -> Usage:
+        """KW and KWP are the token's only as wrapping of something it holds for that moment."""
+        named = cipher_options(options).mode if parameters.mode is None else parameters.mode
+        return Usage.WRAP | Usage.UNWRAP if named in KEY_WRAP else super().cipher_usage(parameters, options)
 
     def encrypt(
         self, key: Key, parameters: CipherParameters, plaintext: bytes, random: Random, *, options: KeyOptions
     ) -> Encrypted:
-        opened = token_key(key)
-        mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
-        if mode == "GCM":
-            return _encrypt_gcm(opened, parameters, plaintext, random)
-        _refuse_gcm_parameters(mode, parameters)
-        iv = _new_iv(mode, parameters.iv, random)
-        if mode in ("CBCNOPAD", "ECB"):
-            _check_whole_blocks(mode, plaintext)
-        return Encrypted(opened.encrypt(_mechanism(mode, iv), plaintext), iv)
+        mode, fixed = self.mode_of(parameters, options), cipher_options(options)
+        if mode.name in KEY_WRAP:
+            return Encrypted(token_key(key).wrap(KEY_WRAP[mode.name], _wrappable(mode, plaintext)))
+        if not mode.tags:
+            return super().encrypt(key, parameters, plaintext, random, options=options)
+        tag_bits = new_tag_bits(mode, parameters, fixed)
+        iv, aad = new_iv(mode, parameters, fixed, random) or b"", parameters.aad or b""
+        if mode.name == "CCM":
+            ciphertext, tag = ccm_encrypt(self.cipher(key), iv, plaintext, aad=aad, tag_length=tag_bits // 8)
+            return Encrypted(ciphertext, iv, tag)
+        sealed = token_key(key).encrypt(AesGcm(iv, aad, tag_bits), plaintext)
+        split = len(sealed) - tag_bits // 8
+        return Encrypted(sealed[:split], iv, sealed[split:])
 
     def decrypt(self, key: Key, parameters: CipherParameters, ciphertext: bytes, *, options: KeyOptions) -> bytes:
-        opened = token_key(key)
-        mode = parameters.mode if parameters.mode is not None else DEFAULT_MODE
-        if mode == "GCM":
-            return _decrypt_gcm(opened, parameters, ciphertext)
-        _refuse_gcm_parameters(mode, parameters)
-        iv = _given_iv(mode, parameters.iv)
-        if mode != "CTR":
-            _check_whole_blocks(mode, ciphertext)
-        if mode == "CBC" and not ciphertext:
-            raise ParameterInvalid("a padded CBC ciphertext has at least one block")
-        return opened.decrypt(_mechanism(mode, iv), ciphertext)
-
-    def mac(self, key: Key, hash_name: str | None, data: bytes) -> bytes:
-        if hash_name is not None:
-            raise ParameterInvalid("an AES key makes a CMAC, which takes no alg")
-        return token_key(key).mac(Cmac(), data)
-
-    def check_value(self, key: Key, *, cmac: bool) -> bytes:
-        opened, zeros = token_key(key), bytes(BLOCK)
-        return (opened.mac(Cmac(), zeros) if cmac else opened.encrypt(AesEcb(), zeros))[:3]
+        mode, fixed = self.mode_of(parameters, options), cipher_options(options)
+        if mode.name in KEY_WRAP:
+            return token_key(key).unwrap(KEY_WRAP[mode.name], ciphertext).reveal()
+        if not mode.tags:
+            return super().decrypt(key, parameters, ciphertext, options=options)
+        iv, aad = given_iv(mode, parameters, fixed) or b"", parameters.aad or b""
+        tag = given_tag(mode, parameters, fixed)
+        if mode.name == "CCM":
+            return ccm_decrypt(self.cipher(key), iv, ciphertext, tag, aad=aad)
+        return token_key(key).decrypt(AesGcm(iv, aad, len(tag) * 8), ciphertext + tag)
 
 
-def _checked_size(bits: int) -> int:
-    if bits not in SIZES:
-        raise ParameterInvalid(f"an AES key has 128, 192 or 256 bits, not {bits}")
-    return bits
-
-
-def _encrypt_gcm(key: OpenedKey, parameters: CipherParameters, plaintext: bytes, random: Random) -> Encrypted:
-    tag_bits = parameters.tag_bits if parameters.tag_bits is not None else 128
-    if tag_bits not in GCM_TAG_BITS:
-        raise ParameterInvalid(f"tag_len is in bits and one of {', '.join(map(str, GCM_TAG_BITS))}, not {tag_bits}")
-    iv = parameters.iv if parameters.iv is not None else random(GCM_IV)
-    _check_length("the IV in GCM mode", iv, GCM_IV)
-    sealed = key.encrypt(AesGcm(iv, parameters.aad or b"", tag_bits), plaintext)
-    split = len(sealed) - tag_bits // 8
-    return Encrypted(sealed[:split], iv, sealed[split:])
-
-
-def _decrypt_gcm(key: OpenedKey, parameters: CipherParameters, ciphertext: bytes) -> bytes:
-    if parameters.iv is None:
-        raise ParameterInvalid("GCM mode needs the iv")
-    if parameters.tag is None:
-        raise ParameterInvalid("GCM mode needs the tag")
-    _check_length("the IV in GCM mode", parameters.iv, GCM_IV)
-    tag_bits = len(parameters.tag) * 8
-    if tag_bits not in GCM_TAG_BITS:
-        raise ParameterInvalid(f"a GCM tag has 12 to 16 bytes, not {len(parameters.tag)}")
-    return key.decrypt(AesGcm(parameters.iv, parameters.aad or b"", tag_bits), ciphertext + parameters.tag)
-
-
-def _refuse_gcm_parameters(mode: str, parameters: CipherParameters) -> None:
-    given = [
-        name
-        for name, value in (("ad", parameters.aad), ("tag_len", parameters.tag_bits), ("tag", parameters.tag))
-        if value is not None
-    ]
-    if given:
-        raise ParameterInvalid(f"{mode} mode takes no {' or '.join(given)}")
-
-
-def _new_iv(mode: str, iv: bytes | None, random: Random) -> bytes | None:
-    if mode == "ECB":
-        return _given_iv(mode, iv)
-    return _given_iv(mode, iv if iv is not None else random(BLOCK))
-
-
-def _given_iv(mode: str, iv: bytes | None) -> bytes | None:
-    if mode == "ECB":
-        if iv is not None:
-            raise ParameterInvalid("ECB mode takes no iv")
-        return None
-    if iv is None:
-        raise ParameterInvalid(f"{mode} mode needs the iv")
-    _check_length(f"the IV in {mode} mode", iv, BLOCK)
-    return iv
-
-
-def _check_length(what: str, value: bytes, expected: int) -> None:
-    if len(value) != expected:
-        raise ParameterInvalid(f"{what} has {expected} bytes, not {len(value)}")
-
-
-def _check_whole_blocks(mode: str, data: bytes) -> None:
-    if len(data) % BLOCK:
-        raise ParameterInvalid(f"{mode} mode takes whole blocks of {BLOCK} bytes, not {len(data)} bytes")
-
-
-def _mechanism(mode: str, iv: bytes | None) -> CipherMechanism:
-    if mode == "ECB":
-        return AesEcb()
-    assert iv is not None
-    if mode == "CBC":
-        return AesCbc(iv, padded=True)
-    if mode == "CBCNOPAD":
-        return AesCbc(iv, padded=False)
-    if mode == "CTR":
-        return AesCtr(iv)
-    raise AlgorithmUnsupported(f"AES in {mode} mode is not supported for encryption")
+def _wrappable(mode: Mode, data: bytes) -> SecretBytes:
+    if mode.name == "KW" and (len(data) % 8 or len(data) < 16):
+        raise ParameterInvalid(f"KW mode takes multiples of 8 bytes from 16 up, not {len(data)}; use KWP")
+    if not data:
+        raise ParameterInvalid("KWP mode takes at least 1 byte")
+    return SecretBytes(data)

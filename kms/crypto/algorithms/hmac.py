@@ -1,8 +1,11 @@
-"""HMAC keys (RFC 2104, FIPS 198-1)."""
+"""HMAC keys (RFC 2104, FIPS 198-1): with SHA-1 and SHA-2 in the token, with other hashes over material it lends."""
 
 from __future__ import annotations
 
-from kms.crypto.algorithm import Algorithm, Described, Key, token_key
+import hmac
+
+from kms.crypto import digest as hashing
+from kms.crypto.algorithm import Algorithm, Described, Key, LentKey
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.hsm.module import Hmac as HmacMechanism
@@ -33,9 +36,18 @@ class Hmac(Algorithm):
     def mac(self, key: Key, hash_name: str | None, data: bytes) -> bytes:
         if hash_name is None:
             raise ParameterInvalid("alg is needed: the hash of the HMAC, such as SHA256")
-        if hash_name not in TOKEN_HASHES:
-            raise AlgorithmUnsupported(f"HMAC with {hash_name} is not supported; use one of {', '.join(TOKEN_HASHES)}")
-        return token_key(key).mac(HmacMechanism(hash_name), data)
+        if isinstance(key, LentKey):
+            return hmac.new(key.material.reveal(), data, hashing.constructor(hash_name)).digest()
+        if hash_name in TOKEN_HASHES:
+            return key.mac(HmacMechanism(hash_name), data)
+        hashing.constructor(hash_name)
+        raise AlgorithmUnsupported(
+            f"HMAC with {hash_name} is computed outside the cryptographic module, which this key never leaves: "
+            f"use one of {', '.join(TOKEN_HASHES)}, or a key with the EXPORT operation"
+        )
+
+    def mac_needs_material(self, hash_name: str | None) -> bool:
+        return hash_name not in TOKEN_HASHES and hash_name in hashing.HASHES
 
 
 def _checked_size(bits: int) -> int:
