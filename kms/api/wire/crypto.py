@@ -7,6 +7,7 @@ from uuid import UUID
 
 from kms.api.errors import answer_of
 from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, key_of, ref_of, unsupported
+from kms.api.wire.modes import encryption_mode, signature_mode
 from kms.api.wire.object_options import WireRsaOptions, export_rule, rsa_options
 from kms.api.wire.objects import ObjectAttributes, attributes_of
 from kms.api.wire.sobject import sobject
@@ -40,7 +41,7 @@ class EncryptRequest(Request):
     iv: bytes | None = None
     ad: bytes | None = None
     tag_len: int | None = None
-    label: Any = None
+    label: bytes | None = None
 
 
 class DecryptRequest(Request):
@@ -52,7 +53,7 @@ class DecryptRequest(Request):
     ad: bytes | None = None
     tag: bytes | None = None
     masked: bool | None = None
-    label: Any = None
+    label: bytes | None = None
 
 
 class SignRequest(Request):
@@ -62,7 +63,7 @@ class SignRequest(Request):
     data: bytes | None = None
     mode: Any = None
     deterministic_signature: bool | None = None
-    context: Any = None
+    context: bytes | None = None
 
 
 class VerifyRequest(Request):
@@ -72,7 +73,7 @@ class VerifyRequest(Request):
     hash: bytes | None = None
     data: bytes | None = None
     mode: Any = None
-    context: Any = None
+    context: bytes | None = None
 
 
 class MacRequest(Request):
@@ -179,53 +180,32 @@ class BatchResponseItem(Response):
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-def _mode(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise WireError("Not supported by this server: RSA encryption padding (see docs/divergences.md)")
-
-
 def _encrypt(body: EncryptRequest, key: ObjectRef) -> Encrypt:
-    unsupported(label=body.label)
-    parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, body.tag_len)
+    parameters = CipherParameters(
+        iv=body.iv, aad=body.ad, tag_bits=body.tag_len, label=body.label, **encryption_mode(body.mode)
+    )
     return Encrypt(key, body.alg, parameters, body.plain)
 
 
 def _decrypt(body: DecryptRequest, key: ObjectRef) -> Decrypt:
-    unsupported(label=body.label, masked=body.masked or None)
-    parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, tag=body.tag)
+    unsupported(masked=body.masked or None)
+    parameters = CipherParameters(iv=body.iv, aad=body.ad, tag=body.tag, label=body.label, **encryption_mode(body.mode))
     return Decrypt(key, body.alg, parameters, body.cipher)
 
 
-def _signature_parameters(body: SignRequest | VerifyRequest) -> SignatureParameters:
-    unsupported(context=body.context)
-    if body.hash_alg is None:
-        raise WireError("Invalid request: hash_alg is needed")
-    if body.mode is None:
-        return SignatureParameters(body.hash_alg)
-    if not isinstance(body.mode, dict) or len(body.mode) != 1:
-        raise WireError("Invalid request: mode is an object with one of PKCS1_V15 and PSS")
-    (padding, options), *_ = body.mode.items()
-    if padding not in ("PKCS1_V15", "PSS"):
-        raise WireError("Invalid request: mode is an object with one of PKCS1_V15 and PSS")
-    return SignatureParameters(body.hash_alg, padding, _mgf_hash(options) if padding == "PSS" else None)
-
-
-def _mgf_hash(options: Any) -> str | None:
-    """``{"mgf": {"mgf1": {"hash": "SHA256"}}}``; the signature's own hash when left out."""
-    try:
-        return str(options["mgf"]["mgf1"]["hash"]) if options else None
-    except (KeyError, TypeError):
-        raise WireError("Invalid request: PSS takes mgf: {mgf1: {hash}}") from None
-
-
 def _sign(body: SignRequest, key: ObjectRef) -> Sign:
-    unsupported(deterministic_signature=body.deterministic_signature or None)
-    return Sign(key, _signature_parameters(body), body.hash, body.data)
+    parameters = SignatureParameters(
+        hash=body.hash_alg,
+        context=body.context,
+        deterministic=body.deterministic_signature,
+        **signature_mode(body.mode),
+    )
+    return Sign(key, parameters, body.hash, body.data)
 
 
 def _verify(body: VerifyRequest, key: ObjectRef) -> Verify:
-    return Verify(key, _signature_parameters(body), body.signature, body.hash, body.data)
+    parameters = SignatureParameters(hash=body.hash_alg, context=body.context, **signature_mode(body.mode))
+    return Verify(key, parameters, body.signature, body.hash, body.data)
 
 
 def _mac(body: MacRequest, key: ObjectRef) -> GenerateMac:
@@ -245,12 +225,12 @@ def _wrap(body: WrapRequest, key: ObjectRef) -> WrapKey:
     if (body.subject is None) == (body.kid is None):
         raise WireError("Invalid request: give the key to wrap as either subject or kid")
     subject = ObjectRef(id=body.kid) if body.kid is not None else ref_of(body.subject)
-    parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, body.tag_len)
+    parameters = CipherParameters(iv=body.iv, aad=body.ad, tag_bits=body.tag_len, **encryption_mode(body.mode))
     return WrapKey(key, subject, body.alg, parameters, traditional=body.key_format != "Pkcs8")
 
 
 def _unwrap(body: UnwrapRequest, key: ObjectRef) -> UnwrapKey:
-    parameters = CipherParameters(_mode(body.mode), body.iv, body.ad, tag=body.tag)
+    parameters = CipherParameters(iv=body.iv, aad=body.ad, tag=body.tag, **encryption_mode(body.mode))
     if body.kcv_method is not None and body.kcv_method not in CHECK_VALUE_METHODS:
         raise WireError(f"Invalid request: kcv_method is one of {', '.join(CHECK_VALUE_METHODS)}")
     template = attributes_of(

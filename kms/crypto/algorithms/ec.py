@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
-from kms.crypto.algorithm import Algorithm, Described, Key, Message, SignatureParameters, token_key
-from kms.crypto.asymmetric import described, load_private, load_public, public_der
+from kms.crypto.algorithm import Described, Key, Message, SignatureParameters, token_key
+from kms.crypto.asymmetric import KeyPairs, described, load_either, load_public, refuse_variant
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.crypto.options import KeyOptions
@@ -45,9 +45,8 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
 }
 
 
-class EllipticCurve(Algorithm):
+class EllipticCurve(KeyPairs):
     kind = "EC"
-    asymmetric = True
     operations = MANAGEMENT | {KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE}
     defaults = frozenset({KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.AGREE, KeyOperation.APP_MANAGEABLE})
 
@@ -61,8 +60,7 @@ class EllipticCurve(Algorithm):
         return KeySpec(self.kind, CURVES[curve], curve)
 
     def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
-        key = load_private(material)
-        public = load_public(material.reveal()) if key is None else key.public_key()
+        key, public = load_either(material)
         if not isinstance(public, ec.EllipticCurvePublicKey):
             raise ParameterInvalid("the value is not an EC key")
         name = _NAMES.get(public.curve.name)
@@ -71,10 +69,6 @@ class EllipticCurve(Algorithm):
         if curve is not None and curve != name:
             raise ParameterInvalid(f"elliptic_curve is {curve}, but the key is on {name}")
         return described(KeySpec(self.kind, CURVES[name], name), key, public)
-
-    def public_of(self, material: SecretBytes) -> bytes | None:
-        key = load_private(material)
-        return None if key is None else public_der(key.public_key())
 
     def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:
         raw = token_key(key).sign(Ecdsa(), _digest(parameters, message))
@@ -101,6 +95,7 @@ class EllipticCurve(Algorithm):
 
 
 def _digest(parameters: SignatureParameters, message: Message) -> bytes:
+    refuse_variant(parameters, "an EC signature")
     if parameters.padding is not None:
         raise ParameterInvalid("an EC signature takes no mode")
     if parameters.hash is not None and parameters.hash not in HASHES:
