@@ -97,11 +97,33 @@ RULES: tuple[Rule, ...] = (
     # -- block ciphers -------------------------------------------------------------------------------------------------
     Rule(r"aria_\w+", every, REFUSE, "no token and no library we stand on has ARIA", "type ARIA"),
     Rule(
-        r"aes_(gcm|gmac)",
-        sized("ivSize", lambda bits: bits != 96),
+        r"aes_gcm",
+        sized("ivSize", lambda bits: bits < 64),
         REFUSE,
-        "SP 800-38D §8.2: IVs of 96 bits",
-        "12 bytes",
+        "nothing new is encrypted under an IV that comes again soon; what was encrypted so is decrypted",
+        "at least 8",
+        half="only decrypted",
+    ),
+    Rule(
+        r"aes_gcm",
+        sized("ivSize", lambda bits: bits > 1024),
+        REFUSE,
+        "tokens take IVs of 128 bytes (SP 800-38D sets no end)",
+        "128 bytes",
+    ),
+    Rule(
+        r"aes_ccm",
+        sized("tagSize", lambda bits: bits < 64),
+        REFUSE,
+        "SP 800-38C appendix B.2: tags of 64 bits and more",
+        "tag",
+    ),
+    Rule(
+        r"seed_(gcm|ccm|wrap)",
+        every,
+        REFUSE,
+        "the wire's options for SEED have no tag length, so it has no such mode there",
+        "SEED in",
     ),
     Rule(r"\w+_wrap", flagged("ShortKey"), REFUSE, "SP 800-38F §5.3.1: KW takes two semiblocks and more"),
     # -- HMAC ----------------------------------------------------------------------------------------------------------

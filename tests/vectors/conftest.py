@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.tenants import Tenant, new_tenant
+from tests.vectors.corridor import Lab
 from tests.vectors.tally import Tally
 
 _TALLY = pytest.StashKey[Tally]()
@@ -46,6 +47,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="module")
 def tenant(installation: None) -> Tenant:
     return new_tenant()
+
+
+@pytest.fixture(scope="module")
+def lab(tenant: Tenant, tally: Tally) -> Lab:
+    return Lab(tenant, tally)
+
+
+@pytest.fixture
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """True when every vector is wanted."""
+    return _takes_all(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
@@ -15,63 +16,75 @@ from kms.operations.executor import execute
 from kms.operations.lifecycle import ExportObject
 from kms.operations.making import ObjectTemplate
 from tests.kit.tenants import Tenant, unique
+from tests.vectors.tally import Tally
 
 # The words for "your data or parameters are wrong". Anything else on an invalid vector is a defect.
 REFUSED = (DataRejected, ParameterInvalid, AlgorithmUnsupported)
+EDGE = "corridor"
 
 
 class Lab:
     """What vectors need of a tenant. Keys are imported once and found again by their bytes."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, tally: Tally) -> None:
         self._tenant = tenant
+        self._tally = tally
         self._keys: dict[tuple[str, bytes], ObjectRef] = {}
 
-    def key(self, kind: str, material: bytes, *operations: str) -> ObjectRef:
+    def saw(self, family: str, file: str, **counts: int) -> None:
+        """For the table of `make vectors`: valid, invalid and on_purpose."""
+        self._tally.add(EDGE, family, file, {name.replace("_", " "): count for name, count in counts.items()})
+
+    def key(self, kind: str, material: bytes, *operations: str, **fields: Any) -> ObjectRef:
         found = self._keys.get((kind, material))
         if found is None:
-            asked = {"operations": operations} if operations else {}
-            found = self._keys[kind, material] = self._tenant.imported(kind, material, **asked)
+            asked: Mapping[str, Any] = {"operations": operations} if operations else {}
+            found = self._keys[kind, material] = self._tenant.imported(kind, material, **asked, **fields)
         return found
 
     def encrypt(self, key: ObjectRef, plaintext: bytes, parameters: CipherParameters) -> Encrypted:
-        result: Encrypted = self._run(Encrypt(key, "AES", parameters, plaintext)).value
+        result: Encrypted = self.run(Encrypt(key, None, parameters, plaintext)).value
         return result
 
     def decrypt(self, key: ObjectRef, ciphertext: bytes, parameters: CipherParameters) -> bytes:
-        result: bytes = self._run(Decrypt(key, "AES", parameters, ciphertext)).value
+        result: bytes = self.run(Decrypt(key, None, parameters, ciphertext)).value
         return result
 
-    def mac(self, key: ObjectRef, hash_name: str, data: bytes) -> bytes:
-        result: bytes = self._run(GenerateMac(key, hash_name, data)).value
+    def mac(self, key: ObjectRef, hash_name: str | None, data: bytes) -> bytes:
+        result: bytes = self.run(GenerateMac(key, hash_name, data)).value
         return result
 
-    def mac_holds(self, key: ObjectRef, hash_name: str, data: bytes, mac: bytes) -> bool:
-        result: bool = self._run(VerifyMac(key, hash_name, data, mac)).value
+    def mac_holds(self, key: ObjectRef, hash_name: str | None, data: bytes, mac: bytes) -> bool:
+        result: bool = self.run(VerifyMac(key, hash_name, data, mac)).value
         return result
 
     def sign(self, key: ObjectRef, parameters: SignatureParameters, data: bytes) -> bytes:
-        result: bytes = self._run(Sign(key, parameters, data=data)).value
+        result: bytes = self.run(Sign(key, parameters, data=data)).value
         return result
 
     def holds(self, key: ObjectRef, parameters: SignatureParameters, data: bytes, signature: bytes) -> bool:
-        result: bool = self._run(Verify(key, parameters, signature, data=data)).value
+        result: bool = self.run(Verify(key, parameters, signature, data=data)).value
         return result
 
     def wrap(self, key: ObjectRef, mode: str, material: bytes) -> bytes:
         subject = self.key("SECRET", material)
-        result: bytes = self._run(WrapKey(key, subject, "AES", CipherParameters(mode))).ciphertext
+        result: bytes = self.run(WrapKey(key, subject, "AES", CipherParameters(mode))).ciphertext
         return result
 
     def unwrap(self, key: ObjectRef, mode: str, wrapped: bytes) -> bytes:
         """Unwrapped as a secret that may be exported, and exported."""
-        template = ObjectTemplate(
-            unique("u"), "SECRET", self._tenant.group.id, operations=frozenset({KeyOperation.EXPORT})
+        view = self.run(UnwrapKey(key, "AES", CipherParameters(mode), wrapped, self.secret_template()))
+        return self.exported(view.row.id)
+
+    def secret_template(self, **fields: Any) -> ObjectTemplate:
+        """Of an object whose only use is to be looked at."""
+        return ObjectTemplate(
+            unique("u"), "SECRET", self._tenant.group.id, operations=frozenset({KeyOperation.EXPORT}), **fields
         )
-        view = self._run(UnwrapKey(key, "AES", CipherParameters(mode), wrapped, template))
-        exported = self._run(ExportObject(ObjectRef(id=view.row.id)))
-        material: bytes = exported.value.reveal()
+
+    def exported(self, identity: Any) -> bytes:
+        material: bytes = self.run(ExportObject(ObjectRef(id=identity))).value.reveal()
         return material
 
-    def _run(self, command: Any) -> Any:
+    def run(self, command: Any) -> Any:
         return execute(self._tenant.app, command)
