@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from tests.hsm.kryoptic import operator
 from tests.kit.tenants import Tenant, new_tenant
 
 _WITHOUT_INSTALLATION = ("tests/hsm", "tests/acceptance", "tests/faults", "tests/config")
@@ -34,6 +35,9 @@ def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> I
 
     environment = settings.KEYSTEAD
     library = ensure_library(environment, lambda _: None)
+    if operator.is_kryoptic(library):
+        label, folder = environment.token_label, environment.token_folder
+        operator.hand_over(library, label, folder=folder, pin_file=environment.pin_file)
     ensure_configuration(environment, library)
     os.environ.pop("SOFTHSM2_CONF", None)
     point_softhsm_at_data(environment, library)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def configuration(folder: Path, *, slots: int = 1) -> str:
         f'[[slots]]\nslot = {number}\ndbtype = "sqlite"\ndbargs = "{folder}/token-{number}.sql"\n'
         for number in range(slots)
     )
+
+
+def hand_over(library: str | Path, label: str, *, folder: Path, pin_file: Path) -> None:
+    """A token for a whole installation, as its operator hands it over: configured, initialised, its PIN in a file.
+
+    With a slot to spare, for the tests of the token itself.
+    """
+    tokens, conf = folder / "tokens", folder / "kryoptic.conf"
+    tokens.mkdir(mode=0o700, parents=True)
+    folder.chmod(0o700)
+    conf.write_text(configuration(tokens, slots=2))
+    os.environ[VARIABLE] = str(conf)
+    pin = secrets.token_urlsafe(24)
+    initialise(library, label, so_pin=secrets.token_urlsafe(24), user_pin=pin)
+    pin_file.touch(mode=0o600)
+    pin_file.write_text(pin + "\n")
 
 
 def initialise(library: str | Path, label: str, *, so_pin: str, user_pin: str) -> None:
