@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kms.crypto import ff1
@@ -43,6 +43,38 @@ def test_nists_samples(key: str, radix: int, tweak: str, text: str, result: str)
     assert ff1.decrypt(cipher, numerals(result), radix=radix, tweak=raw_tweak) == numerals(text)
 
 
+def by_the_book(key: bytes, text: list[int], radix: int, tweak: bytes) -> list[int]:
+    """Algorithm 7 of SP 800-38G, step by step, with numbers and strings as it has them, block by block."""
+
+    def num(string: list[int]) -> int:
+        return sum(numeral * radix**place for place, numeral in enumerate(reversed(string)))
+
+    def prf(data: bytes) -> bytes:
+        y = bytes(16)
+        for start in range(0, len(data), 16):
+            y = aes(key).ecb(bytes(a ^ b for a, b in zip(y, data[start : start + 16], strict=True)))
+        return y
+
+    n, t = len(text), len(tweak)
+    u, v = n // 2, n - n // 2
+    a, b = text[:u], text[u:]
+    # CEILING(v * LOG2(radix)) without floating point: the bits of the largest number.
+    width = -(-(radix**v - 1).bit_length() // 8)
+    d = 4 * -(-width // 4) + 4
+    p = bytes([1, 2, 1, *radix.to_bytes(3, "big"), 10, u % 256, *n.to_bytes(4, "big"), *t.to_bytes(4, "big")])
+    for i in range(10):
+        q = tweak + bytes((-t - width - 1) % 16) + bytes([i]) + num(b).to_bytes(width, "big")
+        r = prf(p + q)
+        s = r + b"".join(
+            aes(key).ecb(bytes(x ^ y for x, y in zip(r, j.to_bytes(16, "big"), strict=True)))
+            for j in range(1, -(-d // 16))
+        )
+        m = u if i % 2 == 0 else v
+        c = (num(a) + int.from_bytes(s[:d], "big")) % radix**m
+        a, b = b, [c // radix**place % radix for place in reversed(range(m))]
+    return a + b
+
+
 @st.composite
 def strings(draw: st.DrawFn) -> tuple[int, list[int]]:
     radix = draw(st.one_of(st.integers(2, 100), st.sampled_from([255, 256, 65535, 65536])))
@@ -57,6 +89,14 @@ def test_what_was_encrypted_comes_back(key: bytes, string: tuple[int, list[int]]
     assert len(result) == len(text)
     assert all(0 <= numeral < radix for numeral in result)
     assert ff1.decrypt(aes(key), result, radix=radix, tweak=tweak) == text
+
+
+@given(st.binary(min_size=16, max_size=16), strings(), st.binary(max_size=40))
+@example(bytes(16), (2, [1] * 600), b"")  # u is not below 256
+@example(bytes(16), (65536, [65535] * 60), b"tweak")
+def test_every_string_is_encrypted_by_the_book(key: bytes, string: tuple[int, list[int]], tweak: bytes) -> None:
+    radix, text = string
+    assert ff1.encrypt(aes(key), text, radix=radix, tweak=tweak) == by_the_book(key, text, radix, tweak)
 
 
 @given(strings(), st.binary(max_size=40), st.binary(max_size=40))

@@ -125,6 +125,22 @@ def test_what_is_no_date_or_out_of_bounds_is_refused(text: str) -> None:
         form(BOUNDED).encrypt(CIPHER, b"", text)
 
 
+def test_a_number_that_is_preserved_is_held_to_its_bounds_all_the_same() -> None:
+    root = concat(part(3, 3, num_gt=5, num_ne=[7], preserve="all"), part(6, 6))
+    assert token_of(root, "008123456")[:3] == "008"
+    for number in ("005", "007"):
+        with pytest.raises(ParameterInvalid, match="a number or date in it is not allowed"):
+            form(root).encrypt(CIPHER, b"", f"{number}123456")
+
+
+def test_a_text_to_which_the_constraints_leave_few_values_is_refused() -> None:
+    root = part(6, 7, num_gt=990_000)
+    assert token_of(root, "9999999")
+    assert token_of(part(6, 7, num_gt=989_999), "999999")
+    with pytest.raises(ParameterInvalid, match="leave 9,999 values for this text; at least 10,000"):
+        form(root).encrypt(CIPHER, b"", "999999")
+
+
 def test_a_preserved_year_leaves_too_few_dates_alone_and_enough_beside_others() -> None:
     kept = calendar_date(part(4, 4, date="year", preserve="all"))
     with pytest.raises(ParameterInvalid, match="combinations"):
@@ -312,6 +328,12 @@ def test_a_text_that_only_tokens_are_read_otherwise_than_is_refused() -> None:
 def test_the_parser_does_not_go_back() -> None:
     with pytest.raises(ParameterInvalid, match="does not fit"):
         form(concat(part(1, 9), part(6, 6))).encrypt(CIPHER, b"", "123456789")
+
+
+def test_an_alternative_that_fails_half_way_leaves_nothing_behind() -> None:
+    root = {"or": [concat(part(3, 3), part(3, 3), literal("!")), part(6, 6)]}
+    assert token_of(root, "123456").isdecimal()
+    assert token_of(root, "123456!").endswith("!")
 
 
 def test_an_entangled_format_stops_soon() -> None:

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kms.crypto import ff1
+from kms.crypto.fpe import parse
 from kms.crypto.fpe.calendar import calendar, is_leap
 from kms.crypto.fpe.domain import Domain
 from kms.crypto.fpe.format import _shape
 from kms.crypto.fpe.matching import match
 from kms.crypto.fpe.reading import Context, _Reader
+from tests.crypto.local_cipher import aes
 from tests.crypto.test_fpe_advanced import concat, literal, part
 from tests.crypto.test_fpe_basic import luhn_holds
 
@@ -105,6 +108,22 @@ def test_months_of_a_year_are_dates_without_a_day() -> None:
     assert [months.date(number) for number in range(months.size)] == (
         [(20, (month, 0)) for month in range(7, 13)] + [(21, (month, 0)) for month in range(1, 13)] + [(22, (1, 0))]
     )
+
+
+# -- walking -------------------------------------------------------------------------------------------------------
+
+
+def test_a_walk_goes_on_from_the_first_number_that_stands_for_no_text() -> None:
+    root = part(7, 7, num_lt=900_000)
+    made, size = parse({"format": root}), 900_000
+    shape, cipher = _shape(size, None), aes(bytes(16))
+    # A tweak under which a text would become that number.
+    before = {bytes([t]): ff1.decrypt_number(cipher, size, shape=shape, tweak=bytes([t])) for t in range(20)}
+    tweak, number = next((tweak, number) for tweak, number in before.items() if number < size)
+    text = f"{number:07}"
+    token = made.encrypt(cipher, tweak, text)
+    assert int(token) == ff1.encrypt_number(cipher, size, shape=shape, tweak=tweak)
+    assert made.decrypt(cipher, tweak, token) == text
 
 
 # -- FF1's domain --------------------------------------------------------------------------------------------------
