@@ -23,6 +23,9 @@ class Permission(StrEnum):
     SESSION_CREATE = "session.create"
     SESSION_MANAGE = "session.manage"
     DIGEST = "data.digest"
+    CHECK_VALUE = "data.check-value"
+    BATCH = "self.batch"
+    PUBLIC_KEY_READ = "public-key.read"
     OWN_ACCOUNTS = "self.accounts"
     OWN_INVITATIONS = "self.invitations"
     OWN_PROFILE = "self.profile"
@@ -102,6 +105,9 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.SESSION_CREATE: PermissionSpec(_P, "log in"),
         Permission.SESSION_MANAGE: PermissionSpec(_S, "refresh, re-authenticate, end one's session, select an account"),
         Permission.DIGEST: PermissionSpec(_S, "hash data without a key"),
+        Permission.CHECK_VALUE: PermissionSpec(_S, "compare a key that one has with its check value"),
+        Permission.BATCH: PermissionSpec(_S, "send several requests as one"),
+        Permission.PUBLIC_KEY_READ: PermissionSpec(_P, "read public keys that their owners publish"),
         Permission.OWN_ACCOUNTS: PermissionSpec(_S, "list the accounts one belongs to"),
         Permission.OWN_INVITATIONS: PermissionSpec(_S, "accept or reject invitations to accounts"),
         Permission.OWN_PROFILE: PermissionSpec(_S, "see one's own user or app"),

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from kms.api import server
+from kms.api.batching import run_batch
 from kms.api.errors import CONTENT_TYPE, INTERNAL, MethodNotAllowed, RouteUnknown
 from kms.api.handling import Incoming, Outgoing, failed, handle
 from kms.api.routes import ENDPOINTS, is_id
@@ -36,7 +37,8 @@ class EndpointView(APIView):
 
         A word where an id belongs is a path that is not here, whatever the method.
         """
-        if not all(map(is_id, kwargs.values())):
+        text = frozenset[str]().union(*(endpoint.text for endpoint in self.endpoints.values()))
+        if not all(is_id(value) for name, value in kwargs.items() if name not in text):
             raise RouteUnknown(UNKNOWN)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # we render ourselves
@@ -55,7 +57,8 @@ class EndpointView(APIView):
         if endpoint is None:
             raise MethodNotAllowed
         incoming = _incoming(django_request, parameters)
-        return _response(handle(endpoint, incoming), incoming)
+        serve = run_batch if endpoint.batch else handle
+        return _response(serve(endpoint, incoming), incoming)
 
     get = post = put = patch = delete = _serve
 
@@ -117,9 +120,14 @@ def urlpatterns() -> list[URLPattern]:
     return [
         path("sys/v1/version", version),
         path("sys/v1/health", health),
-        *(path(_pattern(route), EndpointView.as_view(endpoints=endpoints)) for route, endpoints in ordered),
+        *(path(_pattern(endpoints), EndpointView.as_view(endpoints=endpoints)) for _, endpoints in ordered),
     ]
 
 
-def _pattern(route: str) -> str:
-    return route.lstrip("/").replace("{", "<str:").replace("}", ">")
+def _pattern(endpoints: Mapping[str, Endpoint]) -> str:
+    """Text goes to the end of the path: a name may have slashes in it, and a server decodes them before we look."""
+    endpoint = next(iter(endpoints.values()))
+    route = endpoint.path.lstrip("/")
+    for name in endpoint.text:
+        route = route.replace(f"{{{name}}}", f"<path:{name}>")
+    return route.replace("{", "<str:").replace("}", ">")

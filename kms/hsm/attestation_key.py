@@ -25,7 +25,7 @@ from kms.hsm.errors import MechanismRefused, ModuleError
 from kms.hsm.file_lock import exclusive
 from kms.hsm.key_material import ec_public, ec_verifies
 from kms.hsm.token_objects import LOCKED, Key, Template
-from kms.hsm.token_signer import TokenSigner
+from kms.hsm.token_signer import NO_END, TokenSigner
 
 if TYPE_CHECKING:
     from kms.hsm.sessions import Attachment, Connection
@@ -34,8 +34,6 @@ LABEL, _ID = "attest-1", b"attest-1"
 _NEEDED = {Mechanism.EC_KEY_PAIR_GEN, Mechanism.ECDSA}
 _POINT_BYTES = 65  # X9.62 uncompressed, on P-256
 _TRIAL = hashlib.sha256(b"keystead attestation key").digest()
-# RFC 5280 §4.1.2.5: no end that is known. A statement stays true of its moment.
-NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 _PRIVATE: Template = {
     **LOCKED,

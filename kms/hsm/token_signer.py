@@ -7,6 +7,7 @@ Its builders take any implementation of their key interface and call nothing but
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives import hashes
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_ds
 from kms.hsm.errors import MechanismRefused
 
 Buffer = bytes | bytearray | memoryview
+# RFC 5280 §4.1.2.5: no end that is known. What is certified of a key stays true of its moment.
+NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class TokenSigner(ec.EllipticCurvePrivateKey):

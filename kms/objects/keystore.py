@@ -138,6 +138,16 @@ def rebind(blob: bytes, *, binding: bytes, to: bytes) -> bytes:
     return module().rebind(blob, binding=binding, to=to)
 
 
+def carry(
+    spec: KeySpec, blob: bytes, *, binding: bytes, to: bytes, protection: str, releasable: bool
+) -> tuple[bytes, str]:
+    """The blob for changed fields and its level. Material that may not be released any more moves into the token."""
+    if protection != SEALED or releasable:
+        return rebind(blob, binding=binding, to=to), protection
+    held, level = unseal(blob, binding=binding), protection_for(spec, releasable=False)
+    return store(spec, held, binding=to, protection=level).blob, level
+
+
 def random(length: int) -> bytes:
     """Bytes from the token's generator for public use (IVs), fetched by the page: a call costs more than its bytes.
 

@@ -40,6 +40,7 @@ class _Attributes(msgspec.Struct, frozen=True, array_like=True):
     expires_at: datetime
     public_key: bytes | None = None
     made_here: bool = True
+    public_only: bool = False
 
 
 def make_transient(
@@ -54,9 +55,16 @@ def make_transient(
 
 
 def seal_transient(
-    found: Described, *, account: UUID, group: UUID, operations: frozenset[KeyOperation], protection: str, now: datetime
+    found: Described,
+    *,
+    account: UUID,
+    group: UUID,
+    operations: frozenset[KeyOperation],
+    protection: str,
+    made_here: bool,
+    now: datetime,
 ) -> tuple[UUID, bytes, bytes | None]:
-    """The same for material that the process holds: derived, agreed on or imported."""
+    """The same for material that the process holds: derived and agreed on here, or imported."""
     spec = found.spec
     attributes = _Attributes(
         uuid4(),
@@ -68,7 +76,8 @@ def seal_transient(
         sorted(operations),
         protection,
         now + LIFETIME,
-        made_here=False,
+        made_here=made_here,
+        public_only=found.public_only,
     )
     provisional = _binding(msgspec.json.encode(attributes))
     stored = keystore.store(spec, found.material, binding=provisional, protection=protection)
@@ -112,7 +121,14 @@ def open_transient(blob: bytes, account: UUID, now: datetime) -> ObjectSnapshot:
         public_key=attributes.public_key,
         binding=binding,
         cache_key=attributes.id.bytes + bytes(8),
+        public_only=attributes.public_only,
     )
+
+
+def made_here(blob: bytes) -> bool:
+    """Whether the key was born here rather than brought. Only for a blob that has been opened: this checks nothing."""
+    length = int.from_bytes(blob[:_LENGTH_BYTES], "big")
+    return msgspec.json.decode(blob[_LENGTH_BYTES : _LENGTH_BYTES + length], type=_Attributes).made_here
 
 
 def _authenticate(key: bytes, binding: bytes) -> None:

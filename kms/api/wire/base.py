@@ -55,6 +55,7 @@ class Endpoint:
 
     ``lean`` routes are also served past Django, at the ASGI layer. ``optional_body`` allows an empty one.
     ``anonymous`` routes are carried out as nobody: the credential they come with is what the command is about.
+    Parameters in the path are ids, but for those named in ``text``. The items of a ``batch`` are requests themselves.
     """
 
     operation: str
@@ -67,6 +68,8 @@ class Endpoint:
     status: int = 200
     lean: bool = False
     anonymous: bool = False
+    text: frozenset[str] = frozenset()
+    batch: bool = False
     _decoder: list[msgspec.json.Decoder[Any]] = field(default_factory=list, compare=False, repr=False)
 
     def decode(self, body: bytes) -> Any:
@@ -136,17 +139,27 @@ def wire_time(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).strftime(TIME_FORMAT)
 
 
+class Inline(Request):
+    """A key that comes with the request."""
+
+    value: bytes
+    obj_type: str
+
+
 class Descriptor(Request):
-    """How a client names an object: one of these."""
+    """How a client names an object: one of these. ``inline`` is for requests that ask for it."""
 
     kid: UUID | None = None
     name: str | None = None
     transient_key: bytes | None = None
+    inline: Inline | None = None
 
 
 def ref_of(descriptor: Descriptor | None) -> ObjectRef:
     if descriptor is None:
         raise WireError("Invalid request: key is needed")
+    if descriptor.inline is not None:
+        raise WireError("Not supported by this server: an inline key here; import it, or make it transient")
     given = [v for v in (descriptor.kid, descriptor.name, descriptor.transient_key) if v is not None]
     if len(given) != 1:
         raise WireError("Invalid request: key takes exactly one of kid, name and transient_key")
