@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
 
-from kms.api.wire import accounts, apps, crypto, groups, lifecycle, logs, objects, sessions, users
+from kms.api.wire import (
+    accounts,
+    apps,
+    attestation,
+    batch,
+    copies,
+    crypto,
+    derivation,
+    groups,
+    inspection,
+    lifecycle,
+    logs,
+    objects,
+    public_keys,
+    sessions,
+    users,
+)
 from kms.api.wire.base import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -18,7 +34,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *apps.ENDPOINTS,
     *objects.ENDPOINTS,
     *lifecycle.ENDPOINTS,
+    *copies.ENDPOINTS,
+    *attestation.ENDPOINTS,
+    *public_keys.ENDPOINTS,
+    *batch.ENDPOINTS,
     *crypto.ENDPOINTS,
+    *derivation.ENDPOINTS,
+    *inspection.ENDPOINTS,
     *logs.ENDPOINTS,
 )
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
@@ -31,12 +53,17 @@ class Match:
 
 
 class Router:
-    """Literal segments win over parameters, so that /keys/export is never taken for a key's id."""
+    """Literal segments win over parameters, so that /keys/export is never taken for a key's id.
+
+    It knows paths whose parameters are ids. Those with text in them are Django's to find.
+    """
 
     def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
         self._literal: dict[tuple[str, str], Match] = {}
         self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], Endpoint]]] = {}
         for endpoint in endpoints:
+            if endpoint.text:
+                continue
             segments = tuple(endpoint.path.split("/"))
             if "{" in endpoint.path:
                 self._patterns.setdefault((endpoint.method, len(segments)), []).append((segments, endpoint))
@@ -56,7 +83,7 @@ class Router:
 
 
 def is_id(text: str) -> bool:
-    """Every parameter of every path is a UUID; a word there is a path that is not here."""
+    """Parameters of paths are UUIDs, but for an endpoint's ``text``; a word there is a path that is not here."""
     try:
         UUID(text)
     except ValueError:

@@ -37,21 +37,26 @@ def extract_inside(hash_name: str, salt: bytes, ikm: CanDigest) -> SecretBytes:
     HMAC(salt, IKM) = H(salt ^ opad || H(salt ^ ipad || IKM)): the token hashes the inner part over the key's value, and
     the outer part is a hash of what it gave us. The salt, which is HMAC's key here, is public.
     """
-    block = _TOKEN_BLOCKS.get(hash_name)
-    if block is None:
+    block = _TOKEN_BLOCKS.get(hash_name, 0)
+    key = (hashing.digest(hash_name, salt) if len(salt) > block else salt).ljust(block, b"\0")
+    inner = digest_inside(hash_name, ikm, prefix=bytes(byte ^ _IPAD for byte in key))
+    return SecretBytes(hashing.digest(hash_name, bytes(byte ^ _OPAD for byte in key) + inner))
+
+
+def digest_inside(hash_name: str, key: CanDigest, *, prefix: bytes = b"") -> bytes:
+    """The hash of ``prefix`` and the value of a key that stays in the token, or why the token cannot make it."""
+    if hash_name not in _TOKEN_BLOCKS:
         hashing.constructor(hash_name)
         raise AlgorithmUnsupported(
             f"the token hashes keys with {', '.join(_TOKEN_BLOCKS)}, not with {hash_name}, and this key stays there"
         )
-    key = (hashing.digest(hash_name, salt) if len(salt) > block else salt).ljust(block, b"\0")
     try:
-        inner = ikm.digest(hash_name, bytes(byte ^ _IPAD for byte in key))
+        return key.digest(hash_name, prefix)
     except MechanismRefused:
         raise AlgorithmUnsupported(
             "the token holds HMAC keys under 512 bits padded, so it cannot hash their value:"
             " use a key of 512 bits or more, an AES key, or an exportable one"
         ) from None
-    return SecretBytes(hashing.digest(hash_name, bytes(byte ^ _OPAD for byte in key) + inner))
 
 
 def expand(hash_name: str, prk: SecretBytes, info: bytes, length: int) -> SecretBytes:

@@ -1,0 +1,502 @@
+"""Keys derived through the corridor: the material is what the standards say, and only who may derives and creates."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from kms.audit.models import AuditRecord
+from kms.crypto.algorithm import CipherParameters, SignatureParameters
+from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.crypto.hierarchical import HARDENED, MAIN
+from kms.crypto.operation import KeyOperation
+from kms.crypto.options import CipherOptions, ExportRule, KeyOptions
+from kms.objects import keystore
+from kms.objects.models import SecurityObject
+from kms.objects.state import Cryptoperiod, KeyState
+from kms.operations.command import ObjectRef
+from kms.operations.cryptographic import Encrypt, Sign, Verify
+from kms.operations.derivation import (
+    DeriveKey,
+    EncryptData,
+    HardenedChild,
+    Hkdf,
+    MasterKey,
+    Mechanism,
+    TransformKey,
+)
+from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
+from kms.operations.executor import execute
+from kms.operations.lifecycle import ExportObject, RemovePrivateKey
+from kms.operations.making import ObjectTemplate
+from kms.operations.managed_object import ObjectView
+from kms.operations.updating import UpdateObject
+from policies.permissions import APP_GRANTABLE, Permission
+from tests.crypto.test_hierarchical import BIP32_VECTORS, PATH_1, SEED_1, XPUB_1, base58check
+from tests.crypto.test_kdf import published
+from tests.kit.tenants import Tenant, new_tenant, unique
+
+HKDF_SHA256 = Hkdf("SHA256", b"salt", b"info")
+IV = bytes(range(16))
+EXPORTED = ["derive", "export"]
+
+
+def template(tenant: Tenant, kind: str = "SECRET", **fields: Any) -> ObjectTemplate:
+    operations = fields.pop("operations", ["export"])
+    return ObjectTemplate(
+        fields.pop("name", None) or unique("derived"),
+        kind,
+        fields.pop("group", tenant.group.id),
+        operations=None if operations is None else frozenset(map(KeyOperation, operations)),
+        **fields,
+    )
+
+
+def derive(tenant: Tenant, key: ObjectRef, mechanism: Mechanism, kind: str = "SECRET", **fields: Any) -> ObjectView:
+    view: ObjectView = execute(tenant.app, DeriveKey(key, mechanism, template(tenant, kind, **fields)))
+    return view
+
+
+def value_of(tenant: Tenant, view: ObjectView) -> bytes:
+    found = execute(tenant.app, ExportObject(ObjectRef(id=view.row.id)))
+    value: bytes = found.value.reveal()
+    return value
+
+
+def row_of(ref: ObjectRef) -> SecurityObject:
+    return SecurityObject.objects.get(id=str(ref.id))
+
+
+def last_entry(tenant: Tenant, action: str) -> AuditRecord:
+    found = AuditRecord.objects.filter(account_id=tenant.account.id, action=action).order_by("-sequence").first()
+    assert found is not None
+    return found
+
+
+# -- HKDF ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hash_name", "vector"), list(published()))
+def test_rfc_5869s_vectors_come_out_of_lent_material(tenant: Tenant, hash_name: str, vector: dict[str, str]) -> None:
+    key = tenant.imported("SECRET", bytes.fromhex(vector["IKM"]), operations=["derive"])
+    assert row_of(key).protection == keystore.SOFTWARE
+    mechanism = Hkdf(hash_name, bytes.fromhex(vector.get("salt", "")), bytes.fromhex(vector.get("info", "")))
+    made = derive(tenant, key, mechanism, size=int(vector["L"]) * 8)
+    assert value_of(tenant, made).hex() == vector["OKM"]
+
+
+def test_rfc_5869s_vectors_come_out_of_the_token(tenant: Tenant) -> None:
+    """The one whose input is long enough for the token to hold it unpadded (A.2 and A.5: 80 bytes)."""
+    taken = [vector for vector in published() if len(vector.values[1]["IKM"]) == 160]
+    assert len(taken) == 2
+    for hash_name, vector in (found.values for found in taken):
+        key = tenant.imported("HMAC", bytes.fromhex(vector["IKM"]), operations=["derive"])
+        assert row_of(key).protection == keystore.TOKEN
+        mechanism = Hkdf(hash_name, bytes.fromhex(vector["salt"]), bytes.fromhex(vector["info"]))
+        made = derive(tenant, key, mechanism, size=int(vector["L"]) * 8)
+        assert value_of(tenant, made).hex() == vector["OKM"]
+
+
+@pytest.mark.parametrize("hash_name", ["SHA1", "SHA224", "SHA256", "SHA384", "SHA512"])
+@pytest.mark.parametrize("salt", [b"", b"salt", bytes(200)], ids=["none", "short", "longer than a block"])
+def test_a_key_in_the_token_and_the_same_key_lent_give_the_same(tenant: Tenant, hash_name: str, salt: bytes) -> None:
+    material = os.urandom(32)
+    inside = tenant.imported("AES", material, operations=["derive"])
+    sealed = tenant.imported("AES", material, operations=EXPORTED)
+    assert (row_of(inside).protection, row_of(sealed).protection) == (keystore.TOKEN, keystore.SEALED)
+    oracles = {"SHA1": hashes.SHA1(), "SHA512": hashes.SHA512()}  # noqa: S303
+    oracle = oracles.get(hash_name) or getattr(hashes, hash_name)()
+    expected = HKDF(oracle, 40, salt, b"info").derive(material)
+    for key in (inside, sealed):
+        assert value_of(tenant, derive(tenant, key, Hkdf(hash_name, salt, b"info"), size=320)) == expected
+
+
+def test_a_generated_key_derives_the_same_twice_and_another_for_other_info(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    made = [value_of(tenant, derive(tenant, key, Hkdf("SHA256", b"", info), size=256)) for info in (b"a", b"a", b"b")]
+    assert made[0] == made[1] != made[2]
+
+
+def test_hashes_that_the_token_lacks_need_a_key_that_may_be_lent(tenant: Tenant) -> None:
+    mechanism = Hkdf("SHA3_256")
+    with pytest.raises(AlgorithmUnsupported, match="stays there"):
+        derive(tenant, tenant.key(operations=["derive"]), mechanism, size=256)
+    material = os.urandom(32)
+    made = derive(tenant, tenant.imported("AES", material, operations=EXPORTED), mechanism, size=256)
+    assert value_of(tenant, made) == HKDF(hashes.SHA3_256(), 32, None, b"").derive(material)
+
+
+def test_an_hmac_key_that_the_token_holds_padded_is_refused_with_the_way_out(tenant: Tenant) -> None:
+    with pytest.raises(AlgorithmUnsupported, match="512 bits or more"):
+        derive(tenant, tenant.key("HMAC", size=256, operations=["derive"]), HKDF_SHA256, size=256)
+    assert derive(tenant, tenant.key("HMAC", size=512, operations=["derive"]), HKDF_SHA256, size=256)
+
+
+# -- encrypt_data --------------------------------------------------------------------------------------------------
+
+
+def test_the_ciphertexts_first_bits_are_the_key(tenant: Tenant) -> None:
+    material, plaintext = os.urandom(32), os.urandom(48)
+    key = tenant.imported("AES", material, operations=["derive"])
+    encryptor = Cipher(algorithms.AES(material), modes.CBC(IV)).encryptor()
+    ciphertext = encryptor.update(plaintext)
+    mechanism = EncryptData("AES", CipherParameters("CBC", IV), plaintext)
+    for size in (256, 384):
+        assert value_of(tenant, derive(tenant, key, mechanism, size=size)) == ciphertext[: size // 8]
+
+
+@pytest.mark.parametrize("mode", ["ECB", "CBCNOPAD", "CTR", "OFB", "CFB", "GCM", "CCM"])
+def test_every_mode_that_encrypts_data_derives_a_key_that_works(tenant: Tenant, mode: str) -> None:
+    key = tenant.key(operations=["derive", "encrypt"])
+    iv = {"ECB": None, "GCM": IV[:12], "CCM": IV[:12]}.get(mode, IV)
+    parameters = CipherParameters(mode, iv, tag_bits=128 if mode in ("GCM", "CCM") else None)
+    plaintext = os.urandom(32)
+    made = derive(tenant, key, EncryptData("AES", parameters, plaintext), "AES", size=256, operations=EXPORTED)
+    expected = execute(tenant.app, Encrypt(key, "AES", parameters, plaintext)).value.ciphertext
+    assert value_of(tenant, made) == expected
+    assert made.row.kcv
+
+
+def test_what_would_not_be_the_same_key_again_is_refused(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    with pytest.raises(ParameterInvalid, match="needs the iv"):
+        derive(tenant, key, EncryptData("AES", CipherParameters("CBC"), bytes(32)), size=256)
+
+
+@pytest.mark.parametrize("mode", ["FF1", "KW", "KWP"])
+def test_modes_that_do_not_encrypt_data_are_refused(tenant: Tenant, mode: str) -> None:
+    key = tenant.key(operations=["derive"])
+    with pytest.raises(AlgorithmUnsupported, match="not FF1, KW or KWP"):
+        derive(tenant, key, EncryptData("AES", CipherParameters(mode), bytes(32)), size=256)
+
+
+def test_the_keys_own_mode_counts_and_so_does_its_algorithm(tenant: Tenant) -> None:
+    wrapping = tenant.key(operations=["derive"], options=KeyOptions(cipher=CipherOptions(mode="KWP")))
+    with pytest.raises(AlgorithmUnsupported, match="not FF1, KW or KWP"):
+        derive(tenant, wrapping, EncryptData(None, CipherParameters(), bytes(32)), size=256)
+    with pytest.raises(InvalidRequest, match="alg is DES3"):
+        derive(tenant, wrapping, EncryptData("DES3", CipherParameters("ECB"), bytes(32)), size=256)
+
+
+def test_a_ciphertext_too_short_for_the_key_is_refused(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    with pytest.raises(ParameterInvalid, match="128 bits, fewer"):
+        derive(tenant, key, EncryptData("AES", CipherParameters("ECB"), bytes(16)), size=256)
+
+
+# -- the new key ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "length"),
+    [
+        ("AES", 128, 16),
+        ("AES", 256, 32),
+        ("HMAC", 160, 20),
+        ("DES", 56, 8),
+        ("DES3", 112, 24),
+        ("DES3", 168, 24),
+        ("SEED", 128, 16),
+        ("SECRET", 8, 1),
+        ("OPAQUE", 1000, 125),
+    ],
+)
+def test_derived_bytes_become_a_key_of_their_kind(tenant: Tenant, kind: str, size: int, length: int) -> None:
+    made = derive(tenant, tenant.key(operations=["derive"]), HKDF_SHA256, kind, size=size)
+    assert (made.row.kind, made.row.size) == (kind, size)
+    value = value_of(tenant, made)
+    assert len(value) == length
+    if kind.startswith("DES"):
+        assert all(byte.bit_count() % 2 for byte in value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "says"),
+    [
+        ("AES", None, "key_size is needed"),
+        ("AES", 0, "no size"),
+        ("AES", 100, "no size"),
+        ("AES", 64, "128, 192"),
+        ("HMAC", 64, "112"),
+        ("DES", 64, "no size of DES"),
+        ("DES3", 192, "no size of DES3"),
+        ("SECRET", 255 * 256 + 8, "65280"),
+        ("RSA", 2048, "key_type is one of"),
+        ("EC", 256, "key_type is one of"),
+        ("CERTIFICATE", 256, "key_type is one of"),
+    ],
+)
+def test_sizes_and_kinds_that_cannot_be_are_refused(tenant: Tenant, kind: str, size: int | None, says: str) -> None:
+    with pytest.raises(ParameterInvalid, match=says):
+        derive(tenant, tenant.key(operations=["derive"]), HKDF_SHA256, kind, size=size)
+
+
+def test_a_kind_that_is_not_here_at_all_is_refused_by_name(tenant: Tenant) -> None:
+    with pytest.raises(AlgorithmUnsupported, match="ARIA"):
+        derive(tenant, tenant.key(operations=["derive"]), HKDF_SHA256, "ARIA", size=128)
+
+
+def test_the_new_key_carries_what_was_asked_for(tenant: Tenant) -> None:
+    parent = tenant.key(operations=["derive"])
+    made = derive(
+        tenant,
+        parent,
+        HKDF_SHA256,
+        "AES",
+        size=256,
+        operations=["encrypt", "export"],
+        description="derived",
+        custom_metadata={"a": "b"},
+        period=Cryptoperiod(datetime(2131, 1, 1, tzinfo=UTC)),
+        options=KeyOptions(export=ExportRule(wrapped=True)),
+        enabled=False,
+    )
+    row = row_of(ObjectRef(id=made.row.id))
+    assert (row.creation, row.parent, row.description, row.custom_metadata) == (
+        "derive",
+        parent.id,
+        "derived",
+        {"a": "b"},
+    )
+    assert (made.state, row.enabled, row.options["export"]) == (KeyState.PRE_ACTIVE, False, {"wrapped": True})
+
+
+def test_a_derived_key_stays_in_the_token_unless_it_may_be_exported(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    inside = derive(tenant, key, HKDF_SHA256, "AES", size=256, operations=None)
+    assert (inside.row.protection, inside.row.never_exportable) == (keystore.TOKEN, True)
+    assert derive(tenant, key, HKDF_SHA256, "AES", size=256).row.protection == keystore.SEALED
+
+
+def test_a_transient_key_derives_and_is_derived(tenant: Tenant) -> None:
+    material = os.urandom(32)
+    first = derive(tenant, tenant.imported("AES", material, operations=["derive"]), HKDF_SHA256, "AES", size=256,
+                   operations=["derive"], transient=True)  # fmt: skip
+    assert first.transient is not None
+    second = derive(tenant, ObjectRef(transient=first.transient), Hkdf("SHA512"), size=512)
+    middle = HKDF(hashes.SHA256(), 32, b"salt", b"info").derive(material)
+    assert value_of(tenant, second) == HKDF(hashes.SHA512(), 64, None, b"").derive(middle)
+    assert second.row.parent is None
+
+
+# -- who may -------------------------------------------------------------------------------------------------------
+
+
+def test_the_key_must_allow_it(tenant: Tenant) -> None:
+    with pytest.raises(AccessDenied, match="derive"):
+        derive(tenant, tenant.key(operations=["encrypt"]), HKDF_SHA256, size=256)
+
+
+@pytest.mark.parametrize("missing", [Permission.OBJECT_DERIVE, "create"])
+def test_the_principal_must_be_allowed_both(tenant: Tenant, missing: Any) -> None:
+    key = tenant.key(operations=["derive"])
+    creating = {Permission.OBJECT_CREATE, Permission.OBJECT_MANAGE}
+    app = tenant.new_app(APP_GRANTABLE - (creating if missing == "create" else {missing}))
+    with pytest.raises(AccessDenied):
+        execute(app, DeriveKey(key, HKDF_SHA256, template(tenant, size=256)))
+    assert last_entry(tenant, "object.derive").outcome == "denied"
+    assert not SecurityObject.objects.filter(account=tenant.account, creation="derive").exists()
+
+
+def test_the_new_key_goes_only_where_one_may_create(tenant: Tenant) -> None:
+    key, elsewhere = tenant.key(operations=["derive"]), tenant.new_group()
+    with pytest.raises(NotFound):
+        derive(tenant, key, HKDF_SHA256, size=256, group=elsewhere.id)
+
+
+def test_what_belongs_to_another_account_is_not_there(tenant: Tenant) -> None:
+    stranger = new_tenant()
+    with pytest.raises(NotFound):
+        derive(tenant, stranger.key(operations=["derive"]), HKDF_SHA256, size=256)
+    with pytest.raises(NotFound):
+        derive(tenant, tenant.key(operations=["derive"]), HKDF_SHA256, size=256, group=stranger.group.id)
+
+
+def test_the_record_names_both_keys_and_no_material(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    made = derive(tenant, key, Hkdf("SHA256", b"the salt", b"the info"), size=256)
+    entry = last_entry(tenant, "object.derive")
+    assert (entry.outcome, entry.object_id, entry.details["parent"]) == ("done", made.row.id, str(key.id))
+    assert entry.details["mechanism"] == "hkdf"
+    assert value_of(tenant, made).hex() not in str(entry.details)
+    assert "the info" not in str(entry.details)
+
+
+def test_a_retired_key_derives_nothing_new(tenant: Tenant) -> None:
+    key = tenant.key(operations=["derive"])
+    SecurityObject.objects.filter(id=str(key.id)).update(state="deactivated")
+    with pytest.raises(AccessDenied, match="deactivated"):
+        derive(tenant, key, HKDF_SHA256, size=256)
+
+
+# -- trees of keys -------------------------------------------------------------------------------------------------
+
+
+def seed(tenant: Tenant, value: str = SEED_1, kind: str = "SECRET") -> ObjectRef:
+    return tenant.imported(kind, bytes.fromhex(value), operations=["derive"])
+
+
+def transform(tenant: Tenant, key: ObjectRef, index: int, kind: str = "BIP32", **fields: Any) -> ObjectView:
+    command = TransformKey(key, kind, index, template(tenant, kind, **fields))
+    view: ObjectView = execute(tenant.app, command)
+    return view
+
+
+def ref(view: ObjectView) -> ObjectRef:
+    return ObjectRef(id=view.row.id) if view.transient is None else ObjectRef(transient=view.transient)
+
+
+def walked(tenant: Tenant, start: ObjectRef, path: list[int], **fields: Any) -> list[ObjectView]:
+    """The BIP32 keys along a path, from the seed's master key."""
+    views = [derive(tenant, start, MasterKey("BIP32"), "BIP32", **fields)]
+    for index in path:
+        parent = ref(views[-1])
+        if index < HARDENED:
+            views.append(transform(tenant, parent, index, **fields))
+        else:
+            views.append(derive(tenant, parent, HardenedChild("BIP32", index), "BIP32", **fields))
+    return views
+
+
+TREE = ["sign", "verify", "derive", "transform", "export"]
+
+
+@pytest.mark.parametrize(("value", "path", "expected"), BIP32_VECTORS)
+def test_bip32s_vectors_come_out(tenant: Tenant, value: str, path: list[int], expected: list[str]) -> None:
+    views = walked(tenant, seed(tenant, value), path, operations=TREE)
+    assert [value_of(tenant, view) for view in views] == [base58check(text) for text in expected]
+    assert row_of(ref(views[-1])).options["derivation_path"] == path
+    assert row_of(ref(views[-1])).parent == views[-2].row.id
+
+
+def test_the_seed_may_be_in_the_token_and_gives_the_same(tenant: Tenant) -> None:
+    """A seed of 512 bits, the size that BIP39 makes."""
+    value, _, expected = BIP32_VECTORS[1]
+    key = seed(tenant, value, "HMAC")
+    assert row_of(key).protection == keystore.TOKEN
+    made = derive(tenant, key, MasterKey("BIP32"), "BIP32", operations=TREE)
+    assert value_of(tenant, made) == base58check(expected[0])
+
+
+def test_transient_keys_walk_the_tree_and_sign(tenant: Tenant) -> None:
+    """What the vendor's wallet plug-in does: a chain of transient keys, a deterministic signature at its end."""
+    *_, last = walked(tenant, seed(tenant), PATH_1, operations=None, transient=True)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(b"a transaction")
+    hashed = digest.finalize()
+    parameters = SignatureParameters("SHA256", deterministic=True)
+    signatures = [execute(tenant.app, Sign(ref(last), parameters, digest=hashed)).value for _ in range(2)]
+    assert signatures[0] == signatures[1]
+    shown = bytes(last.row.public_key or b"")
+    assert len(shown) == 78
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), shown[45:])
+    key.verify(signatures[0], b"a transaction", ec.ECDSA(hashes.SHA256()))
+    assert execute(tenant.app, Verify(ref(last), parameters, signatures[0], digest=hashed)).value is True
+    assert execute(tenant.app, Verify(ref(last), parameters, signatures[0], digest=bytes(32))).value is False
+
+
+def test_an_imported_public_key_has_weak_children_and_cannot_sign(tenant: Tenant) -> None:
+    public = tenant.imported("BIP32", base58check(XPUB_1), operations=["verify", "transform"])
+    private = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=TREE)
+    made = transform(tenant, public, 7, operations=["verify", "export"])
+    assert made.row.public_only
+    assert value_of(tenant, made) == bytes(transform(tenant, ref(private), 7, operations=TREE).row.public_key or b"")
+    with pytest.raises(ParameterInvalid, match="cannot have the operations sign"):
+        transform(tenant, public, 8, operations=["sign"])
+    with pytest.raises(AccessDenied):
+        derive(tenant, public, HardenedChild("BIP32", HARDENED), "BIP32")
+
+
+def test_without_its_private_half_a_key_still_has_weak_children(tenant: Tenant) -> None:
+    private = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=TREE)
+    expected = bytes(transform(tenant, ref(private), 7, operations=TREE).row.public_key or b"")
+    execute(tenant.alice, RemovePrivateKey(ref(private)))
+    made = transform(tenant, ref(private), 7, operations=["verify"])
+    assert bytes(made.row.public_key or b"") == expected
+
+
+def test_a_weak_child_is_not_exported_more_freely_than_its_parent(tenant: Tenant) -> None:
+    """With its private key and the parent's public one, anybody computes the parent's private key."""
+    confined = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=["transform", "derive"])
+    with pytest.raises(InvalidRequest, match="gives its parent's away"):
+        transform(tenant, ref(confined), 1, operations=["export"])
+    assert transform(tenant, ref(confined), 1, operations=["sign"])
+    assert derive(tenant, ref(confined), HardenedChild("BIP32", HARDENED), "BIP32", operations=["export"])
+    rule = KeyOptions(export=ExportRule(wrapped=True))
+    wrapped = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=TREE, options=rule)
+    with pytest.raises(InvalidRequest, match="gives its parent's away"):
+        transform(tenant, ref(wrapped), 1, operations=["export"])
+    assert transform(tenant, ref(wrapped), 1, operations=["export"], options=rule)
+
+
+@pytest.mark.parametrize("curve", ["SecP256K1", "NistP256", "Ed25519"])
+def test_slip10_keys_sign_on_their_curve(tenant: Tenant, curve: str) -> None:
+    root = derive(tenant, seed(tenant), MasterKey("SLIP10"), "SLIP10", curve=curve, operations=TREE)
+    child = derive(tenant, ref(root), HardenedChild("SLIP10", HARDENED + 3), "SLIP10", operations=None)
+    assert (child.row.curve, child.row.protection) == (curve, keystore.SOFTWARE)
+    parameters = SignatureParameters(None if curve == "Ed25519" else "SHA256")
+    signature = execute(tenant.app, Sign(ref(child), parameters, data=b"message")).value
+    assert execute(tenant.app, Verify(ref(child), parameters, signature, data=b"message")).value is True
+    assert execute(tenant.app, Verify(ref(child), parameters, signature, data=b"another")).value is False
+
+
+def test_slip10_has_weak_children_where_the_curve_has_them(tenant: Tenant) -> None:
+    root = derive(tenant, seed(tenant), MasterKey("SLIP10"), "SLIP10", curve="NistP256", operations=TREE)
+    assert transform(tenant, ref(root), 5, "SLIP10", operations=TREE).row.creation == "transform"
+    edwards = derive(tenant, seed(tenant), MasterKey("SLIP10"), "SLIP10", curve="Ed25519", operations=TREE)
+    with pytest.raises(ParameterInvalid, match="hardened children only"):
+        transform(tenant, ref(edwards), 5, "SLIP10", operations=TREE)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "kind", "fields", "error", "says"),
+    [
+        (MasterKey("BIP32"), "SLIP10", {}, ParameterInvalid, "makes BIP32 keys"),
+        (MasterKey("BIP32"), "AES", {}, ParameterInvalid, "makes BIP32 keys"),
+        (MasterKey("BIP32"), "BIP32", {"size": 128}, ParameterInvalid, "256 bits"),
+        (MasterKey("BIP32"), "BIP32", {"curve": "NistP256"}, ParameterInvalid, "SecP256K1"),
+        (MasterKey("BIP32", "moonnet"), "BIP32", {}, ParameterInvalid, "mainnet"),
+        (MasterKey("SLIP10"), "SLIP10", {}, ParameterInvalid, "elliptic_curve"),
+        (MasterKey("SLIP10"), "SLIP10", {"curve": "X25519"}, AlgorithmUnsupported, "X25519"),
+        (HardenedChild("BIP32", HARDENED), "BIP32", {}, InvalidRequest, "not an object of type SECRET"),
+    ],
+)
+def test_trees_that_cannot_be_are_refused(
+    tenant: Tenant, mechanism: Mechanism, kind: str, fields: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        derive(tenant, seed(tenant), mechanism, kind, **fields)
+
+
+def test_a_seed_has_128_to_512_bits(tenant: Tenant) -> None:
+    for size in (15, 65):
+        with pytest.raises(InvalidRequest, match="128 to 512"):
+            derive(tenant, seed(tenant, "00" * size), MasterKey("BIP32"), "BIP32")
+
+
+def test_a_key_of_a_tree_is_no_input_of_hkdf(tenant: Tenant) -> None:
+    root = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=TREE)
+    for mechanism in (HKDF_SHA256, EncryptData(None, CipherParameters("ECB"), bytes(32)), MasterKey("BIP32")):
+        with pytest.raises(InvalidRequest, match="symmetric key or a secret"):
+            derive(tenant, ref(root), mechanism, "BIP32" if isinstance(mechanism, MasterKey) else "SECRET",
+                   **({} if isinstance(mechanism, MasterKey) else {"size": 256}))  # fmt: skip
+
+
+def test_testnet_keys_say_so(tenant: Tenant) -> None:
+    made = derive(tenant, seed(tenant), MasterKey("BIP32", "testnet"), "BIP32", operations=TREE)
+    assert value_of(tenant, made)[:4].hex() == "04358394"
+    assert MAIN == "mainnet"
+
+
+def test_keys_of_a_tree_lose_operations_and_keep_working(tenant: Tenant) -> None:
+    """A change of what the blob is bound to binds it again."""
+    root = derive(tenant, seed(tenant), MasterKey("BIP32"), "BIP32", operations=["sign", "verify", "derive"])
+    execute(tenant.alice, UpdateObject(ref(root), operations=frozenset({KeyOperation.SIGN})))
+    assert execute(tenant.app, Sign(ref(root), SignatureParameters("SHA256"), data=b"x")).value
