@@ -29,6 +29,7 @@ from kms.operations.queries import GetObject
 from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
+from tests.hsm.token_place import ON_KRYOPTIC
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.threads import at_once
 from tests.operations.material import certificate, ec_key, one_of_each, pkcs8, rsa_key, spki
@@ -115,9 +116,10 @@ def test_export_gives_exactly_what_was_imported(tenant: Tenant, label: str) -> N
 
 @pytest.mark.parametrize("label", [label for label, (kind, _) in one_of_each().items() if USES[kind]])
 def test_an_imported_key_that_is_not_exportable_is_in_the_token_and_works(tenant: Tenant, label: str) -> None:
+    """Kryoptic 1.5.4 lacks that one curve: there the key is used by the server's process and never released."""
     kind, material = one_of_each()[label]
     key = tenant.imported(kind, material, operations=USES[kind])
-    assert row(key).protection == "token"
+    assert row(key).protection == ("software" if ON_KRYOPTIC and label == "secp256k1" else "token")
     assert used(tenant, kind, key)()
     with pytest.raises(AccessDenied, match="does not permit the operation export"):
         export(tenant, key)
