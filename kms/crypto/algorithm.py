@@ -182,6 +182,10 @@ class Algorithm:
         """Encryption under a public key (SubjectPublicKeyInfo, DER), which needs no token."""
         raise AlgorithmUnsupported(f"{self.kind} objects cannot encrypt")
 
+    def sign_needs_material(self, parameters: SignatureParameters) -> bool:
+        """Whether such a signature is made outside the token only, so that a key that may be lent should be."""
+        return False
+
     def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:
         raise AlgorithmUnsupported(f"{self.kind} objects cannot sign")
 

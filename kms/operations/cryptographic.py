@@ -13,7 +13,7 @@ from typing import Any
 
 from kms.audit.entry import Category, Detail
 from kms.crypto import digest as hashing
-from kms.crypto.algorithm import Algorithm, CipherParameters, Encrypted, LentKey, Message, SignatureParameters
+from kms.crypto.algorithm import Algorithm, CipherParameters, Encrypted, Key, LentKey, Message, SignatureParameters
 from kms.crypto.asymmetric import traditional_der
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of

@@ -106,7 +106,7 @@ def new_row(
     algorithm = algorithm_of(spec.kind)
     check_period(template.period)
     algorithm.check_options(template.options, spec)
-    operations = checked_operations(algorithm, template.operations, public_only=public_only)
+    operations = checked_operations(algorithm, template.operations, spec=spec, public_only=public_only)
     exportable = KeyOperation.EXPORT in operations
     _check_publication(algorithm, template)
     return SecurityObject(

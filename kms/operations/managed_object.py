@@ -17,6 +17,7 @@ from kms.crypto.algorithm import Algorithm
 from kms.crypto.algorithms.certificate import issued_by
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
+from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.binding import binding_of
 from kms.objects.models import HistoryItem, SecurityObject

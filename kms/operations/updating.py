@@ -176,7 +176,7 @@ def rebound(row: SecurityObject, operations: frozenset[KeyOperation], options: K
     """The row's blob under changed operations and options. Giving up export moves a key into the token for good."""
     algorithm = algorithm_of(row.kind)
     spec = KeySpec(row.kind, row.size, row.curve or None)
-    checked_operations(algorithm, operations, public_only=row.public_only)
+    checked_operations(algorithm, operations, spec=spec, public_only=row.public_only)
     algorithm.check_options(options, spec)
     exportable = KeyOperation.EXPORT in operations
     if exportable and KeyOperation.EXPORT not in row.operations:

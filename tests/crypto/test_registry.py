@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kms.crypto import digest as hashing
@@ -70,7 +70,8 @@ def test_keys_that_compute_are_not_exportable_unless_asked(algorithm: Algorithm)
 
 @every
 def test_a_public_key_alone_never_uses_the_private_half(algorithm: Algorithm) -> None:
-    private = {KeyOperation.SIGN, KeyOperation.DECRYPT, KeyOperation.UNWRAP, KeyOperation.AGREE, KeyOperation.DERIVE}
+    """A public key that may agree is the peer's: it never stands in the private key's place."""
+    private = {KeyOperation.SIGN, KeyOperation.DECRYPT, KeyOperation.UNWRAP, KeyOperation.DERIVE}
     assert not algorithm.public_operations & private
 
 
@@ -146,6 +147,7 @@ def _der(key: object) -> bytes:
 
 
 @pytest.mark.parametrize("der", [_der(_RSA), _der(_EC)], ids=["RSA", "EC"])
+@settings(deadline=None)  # an RSA key's primes are tested
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_an_altered_private_key_is_refused_or_another_whole_key(der: bytes, position: int, value: int) -> None:
     """Nothing but our own errors comes out, whatever the parser makes of it."""
@@ -162,8 +164,8 @@ def test_an_altered_private_key_is_refused_or_another_whole_key(der: bytes, posi
 FOREIGN = {
     "encrypted": _RSA.private_bytes(Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"x" * 12)),
     "PEM": _RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    "Ed25519": _der(ed25519.Ed25519PrivateKey.generate()),
-    "Ed25519 public": ed25519.Ed25519PrivateKey.generate()
+    "ML-DSA": _der(mldsa.MLDSA44PrivateKey.generate()),
+    "ML-DSA public": mldsa.MLDSA44PrivateKey.generate()
     .public_key()
     .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
     "DSA": _der(dsa.generate_private_key(2048)),
@@ -179,11 +181,6 @@ def test_keys_of_other_kinds_and_forms_are_refused(kind: str, material: bytes) -
         describe(kind, material)
 
 
-def test_a_curve_that_is_not_offered_is_refused_as_such() -> None:
-    with pytest.raises(AlgorithmUnsupported, match="brainpoolP256r1"):
-        describe("EC", _der(ec.generate_private_key(ec.BrainpoolP256R1())))
-
-
 def test_a_curve_or_size_that_contradicts_the_key_is_refused() -> None:
     with pytest.raises(ParameterInvalid, match="is on"):
         describe("EC", _der(_EC), curve="NistP384")
@@ -196,7 +193,7 @@ def test_a_curve_or_size_that_contradicts_the_key_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [algorithm.kind for algorithm in ALGORITHMS if algorithm.kind not in GENERATED])
 def test_what_has_no_key_is_not_generated(kind: str) -> None:
-    with pytest.raises(ParameterInvalid, match="only imported"):
+    with pytest.raises(ParameterInvalid, match="imported"):
         generate(kind, 256)
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kms.crypto.algorithm import Algorithm, Described, Key, Message, SignatureParameters, lent_key
-from kms.crypto.algorithms.ec import HASHES
+from kms.crypto.algorithms.weierstrass import HASHES
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.hierarchical import HARDENED, HdCurve, PrivateNode, PublicNode, master, read_node
 from kms.crypto.operation import MANAGEMENT, KeyOperation
