@@ -144,6 +144,10 @@ class Algorithm:
     asymmetric: bool = False
     check_values: bool = False
 
+    def operations_of(self, spec: KeySpec) -> frozenset[KeyOperation]:
+        """What a key of this shape can have at all; less than the kind's where curves or sizes differ."""
+        return self.operations
+
     def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
         """The shape of a key to generate, or ParameterInvalid. ``curve`` may be a parameter set."""
         raise ParameterInvalid(f"{self.kind} objects cannot be generated, only imported")
@@ -159,6 +163,10 @@ class Algorithm:
     def public_of(self, material: SecretBytes) -> bytes | None:
         """SubjectPublicKeyInfo (DER) of private material that the server holds."""
         return None
+
+    def possible_operations(self, options: KeyOptions, *, public_only: bool = False) -> frozenset[KeyOperation]:
+        """What an object with these options can be used for."""
+        return self.operations & self.public_operations if public_only else self.operations
 
     def check_options(self, options: KeyOptions, spec: KeySpec) -> None:
         """Refuse options that make no sense for the kind. The base takes none but those of any kind."""

@@ -18,7 +18,8 @@ NO_CIPHER_OPTIONS = CipherOptions()
 @dataclass(frozen=True, slots=True)
 class Mode:
     """``iv``: lengths in bytes that are taken, none when the mode has no IV; ``fresh_iv`` is the length of a new one,
-    and ``shortest_iv`` what a caller may encrypt under. ``tags`` are lengths in bits. ``aad``: takes additional data.
+    and ``shortest_iv`` what a caller may encrypt under. ``tags`` are lengths in bits. ``aad``: takes additional data;
+    ``masks``: can hide parts of what it decrypts.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Mode:
     shortest_iv: int = 0
     tags: tuple[int, ...] = ()
     aad: bool = False
+    masks: bool = False
 
 
 def with_block(block: int, *names: str) -> dict[str, Mode]:
@@ -60,7 +62,7 @@ def check_parameters(mode: Mode, parameters: CipherParameters) -> None:
         raise _takes_no(mode, "RSA padding")
     if parameters.label is not None:
         raise _takes_no(mode, "label")
-    if parameters.masked:
+    if parameters.masked and not mode.masks:
         raise _takes_no(mode, "mask")
 
 

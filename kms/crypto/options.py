@@ -51,6 +51,13 @@ class ExportRule(msgspec.Struct, frozen=True, omit_defaults=True):
     by: tuple[str, ...] = ()
     may_weaken: bool = False
 
+    def may_become(self, other: ExportRule) -> bool:
+        """A rule may always be tightened, and loosened only if it said so from the start."""
+        if not self.wrapped or self.may_weaken:
+            return True
+        narrower = not self.by or (bool(other.by) and set(other.by) <= set(self.by))
+        return other.wrapped and not other.may_weaken and narrower
+
 
 class KeyOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     cipher: CipherOptions | None = None
@@ -59,12 +66,24 @@ class KeyOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     derivation_path: tuple[int, ...] | None = None
     network: str | None = None
 
+    @property
+    def tokenises(self) -> bool:
+        """Whether the object is for format-preserving encryption, and so for nothing else."""
+        return self.cipher is not None and self.cipher.fpe is not None
+
     def refuse_specific(self, kind: str, *, cipher: bool = False, rsa: bool = False) -> None:
         """Refuse options of other kinds."""
         if self.cipher is not None and not cipher:
             raise ParameterInvalid(f"{kind} objects take no cipher options")
         if self.rsa is not None and not rsa:
             raise ParameterInvalid(f"{kind} objects take no rsa options")
+
+    def changed(self, change: KeyOptions) -> KeyOptions:
+        """With the parts that the change sets in place of these; an export rule that restricts nothing is none."""
+        given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
+        if change.export is not None and not change.export.wrapped:
+            given["export"] = None
+        return msgspec.structs.replace(self, **given)
 
     def encoded(self) -> bytes:
         """Canonical bytes for the blob's binding: empty when nothing is set."""

@@ -48,7 +48,17 @@ class Authority:
             refused = refusal(need.operation, snapshot.usable, call.now)
             forbids = () if refused is None else (Forbid(refused.code, refused.message),)
         target = object_target(snapshot.id, snapshot.account, snapshot.group, forbids)
-        return Resolved(need.permission, target, snapshot)
+        return Resolved(self._permission(call, need, target, snapshot), target, snapshot)
+
+    def _permission(self, call: Call, need: ObjectNeed, target: Target, snapshot: ObjectSnapshot) -> Permission:
+        """The permission that is asked for; the lesser one where only that is held."""
+        if need.masking is None or not snapshot.options.tokenises:
+            return need.permission
+        whole, masked = (
+            decide(AccessRequest(call.principal, permission, target, call.now), call.facts)
+            for permission in (need.permission, need.masking)
+        )
+        return need.masking if isinstance(whole, Deny) and isinstance(masked, Allow) else need.permission
 
     def authorise(self, call: Call, resolved: Resolved) -> Grant:
         """Decide and grant, or raise."""

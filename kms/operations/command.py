@@ -110,8 +110,12 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ObjectNeed:
-    """An object, the permission wanted on it and the key operation it must allow."""
+    """An object, the permission wanted on it and the key operation it must allow.
+
+    ``masking`` is the lesser permission that will do on an object that tokenises: the answer is masked then.
+    """
 
     ref: ObjectRef
     permission: Permission
     operation: KeyOperation | None = None
+    masking: Permission | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from accounts.models import Group
@@ -20,7 +21,7 @@ from kms.hsm.module import KeySpec, StoredKey
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
 from kms.objects.publication import Publication
-from kms.objects.rotation import RotationPolicy, first_rotation
+from kms.objects.rotation import RotationPolicy, next_rotation
 from kms.objects.state import Cryptoperiod, KeyState, initial_state
 from kms.operations import check_value
 from kms.operations.authority import object_target
@@ -28,6 +29,9 @@ from kms.operations.command import Call
 from kms.operations.managed_object import ObjectView, check_period, checked_operations, row_binding, save, view_of
 from kms.operations.transient import make_transient, seal_transient
 from kms.secret import SecretBytes
+
+# The ways of coming to be by which somebody else has, or had, the material.
+BROUGHT_IN = frozenset({"import", "components", "unwrap"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,14 @@ def new_row(
         raise ParameterInvalid("name is needed")
     algorithm = algorithm_of(spec.kind)
     check_period(template.period)
-    algorithm.check_options(template.options, spec)
-    operations = checked_operations(algorithm, template.operations, spec=spec, public_only=public_only)
+    options = NO_OPTIONS.changed(template.options)
+    algorithm.check_options(options, spec)
+    operations = checked_operations(
+        algorithm, template.operations, spec=spec, options=template.options, public_only=public_only
+    )
     exportable = KeyOperation.EXPORT in operations
-    _check_publication(algorithm, template)
-    return SecurityObject(
+    check_publication(spec.kind, template.publication)
+    row = SecurityObject(
         id=uuid4(),
         account_id=call.account,
         group=group,
@@ -128,13 +135,31 @@ def new_row(
         never_exportable=not exportable,
         public_only=public_only,
         custom_metadata=dict(template.custom_metadata),
-        options=template.options.stored(),
-        rotation=None if template.rotation is None else template.rotation.stored(),
-        rotates_at=None if template.rotation is None else first_rotation(template.rotation, call.now),
+        options=options.stored(),
         publication=None if template.publication is None else template.publication.stored(),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
+    if template.rotation is not None:
+        schedule(row, template.rotation, call.now)
+    return row
+
+
+def schedule(row: SecurityObject, policy: RotationPolicy, now: datetime) -> None:
+    """Give the row its rotation policy; the keeper acts on ``rotates_at``."""
+    if needs_value(row.kind, public_only=row.public_only):
+        raise ParameterInvalid(f"{_what(row)} are rotated to a value that somebody brings, not by a policy")
+    begun = policy.begun(now)
+    row.rotation, row.rotates_at = begun.stored(), next_rotation(begun, now)
+
+
+def needs_value(kind: str, *, public_only: bool) -> bool:
+    """Whether the server cannot make a new one by itself. Kinds that are never generated keep the base's refusal."""
+    return public_only or type(algorithm_of(kind)).generation_spec is Algorithm.generation_spec
+
+
+def _what(row: SecurityObject) -> str:
+    return f"{row.kind} public keys" if row.public_only else f"{row.kind} objects"
 
 
 def kept(call: Call, row: SecurityObject, stored: StoredKey, template: ObjectTemplate | None = None) -> ObjectView:
@@ -168,6 +193,7 @@ def _transient_of(call: Call, row: SecurityObject, found: Described) -> ObjectVi
         group=row.group_id,
         operations=frozenset(KeyOperation(value) for value in row.operations),
         protection=row.protection,
+        made_here=row.creation not in BROUGHT_IN,
         now=call.now,
     )
     return _handed_out(call, row, *made)
@@ -182,13 +208,14 @@ def refuse_limits_of_transient(template: ObjectTemplate) -> None:
     """It carries none of these, and leaving one out would make a stronger key than was asked for."""
     if template.period != Cryptoperiod() or not template.enabled or template.pre_active:
         raise ParameterInvalid("a transient key is active for a day at most: it takes no dates and is not disabled")
-    if template.options != NO_OPTIONS or template.rotation is not None or template.publication is not None:
+    limited = NO_OPTIONS.changed(template.options) != NO_OPTIONS
+    if limited or template.rotation is not None or template.publication is not None:
         raise ParameterInvalid("a transient key carries no options, rotation policy or publication")
 
 
-def _check_publication(algorithm: Algorithm, template: ObjectTemplate) -> None:
-    if template.publication is not None and not algorithm.asymmetric:
-        raise ParameterInvalid(f"{template.kind} objects have no public key to publish")
+def check_publication(kind: str, publication: Publication | None) -> None:
+    if publication is not None and not algorithm_of(kind).asymmetric:
+        raise ParameterInvalid(f"{kind} objects have no public key to publish")
 
 
 def named(template: ObjectTemplate, name: str) -> ObjectTemplate:

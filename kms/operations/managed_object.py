@@ -17,6 +17,7 @@ from kms.crypto.algorithm import Algorithm
 from kms.crypto.algorithms.certificate import issued_by
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
+from kms.crypto.options import KeyOptions
 from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.binding import binding_of
@@ -60,10 +61,11 @@ def state_of(row: SecurityObject, now: datetime) -> KeyState:
 def chain_of(row: SecurityObject, longest: int = 8) -> tuple[UUID, ...]:
     """The certificates of the account that issued this one, upwards to a self-signed one or to where they end."""
     chain: list[UUID] = []
-    while len(chain) < longest and not row.attributes.get("self_signed"):
+    while len(chain) < longest and "der" in row.attributes and not row.attributes["self_signed"]:
         issuers = SecurityObject.objects.filter(
             account_id=row.account_id,
             kind=row.kind,
+            attributes__has_key="der",  # it goes with the material
             deletion_date__isnull=True,
             attributes__subject=row.attributes.get("issuer"),
         ).exclude(id__in=[row.id, *chain])
@@ -111,14 +113,20 @@ def row_binding(row: SecurityObject) -> bytes:
 
 
 def checked_operations(
-    algorithm: Algorithm, asked: frozenset[KeyOperation] | None, *, public_only: bool
+    algorithm: Algorithm,
+    asked: frozenset[KeyOperation] | None,
+    *,
+    spec: KeySpec,
+    options: KeyOptions,
+    public_only: bool,
 ) -> frozenset[KeyOperation]:
-    possible = algorithm.operations & algorithm.public_operations if public_only else algorithm.operations
+    possible = algorithm.possible_operations(options, public_only=public_only) & algorithm.operations_of(spec)
     if asked is None:
         return algorithm.defaults & possible
     wrong = asked - possible
     if wrong:
-        what = f"{algorithm.kind} public keys" if public_only else f"{algorithm.kind} objects"
+        what = f"{spec.curve or algorithm.kind} {'public keys' if public_only else 'objects'}"
+        what += " that tokenise" if options.tokenises else ""
         raise ParameterInvalid(f"{what} cannot have the operations {', '.join(sorted(wrong))}")
     return asked
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from kms.api.errors import answer_of
-from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, key_of, ref_of, unsupported
+from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, key_of, ref_of
 from kms.api.wire.modes import encryption_mode, signature_mode
 from kms.api.wire.object_options import WireRsaOptions, export_rule, rsa_options
 from kms.api.wire.objects import ObjectAttributes, attributes_of
@@ -188,8 +188,14 @@ def _encrypt(body: EncryptRequest, key: ObjectRef) -> Encrypt:
 
 
 def _decrypt(body: DecryptRequest, key: ObjectRef) -> Decrypt:
-    unsupported(masked=body.masked or None)
-    parameters = CipherParameters(iv=body.iv, aad=body.ad, tag=body.tag, label=body.label, **encryption_mode(body.mode))
+    parameters = CipherParameters(
+        iv=body.iv,
+        aad=body.ad,
+        tag=body.tag,
+        label=body.label,
+        masked=bool(body.masked),
+        **encryption_mode(body.mode),
+    )
     return Decrypt(key, body.alg, parameters, body.cipher)
 
 
