@@ -14,9 +14,11 @@ MAX_DAYS, MAX_MONTHS = 3660, 120
 
 
 class RotationPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Every ``days`` or every ``months`` from ``effective_at`` (an RFC 3339 time) on; exactly one of the two is set.
+    """Every ``days`` or every ``months`` from ``effective_at`` on; exactly one of the two is set.
 
-    ``deactivate``: the replaced key stops protecting new data. ``copies`` are ids of copies that are rotated along.
+    ``anchor`` is where the intervals are counted from: ``effective_at``, or when the policy was given. It stays the
+    same from key to key, so that neither a late server nor a short month moves the later dates. ``deactivate``: the
+    replaced key stops protecting new data. ``copies`` are ids of copies that are rotated along.
     """
 
     days: int | None = None
@@ -24,6 +26,7 @@ class RotationPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     effective_at: datetime | None = None
     deactivate: bool = False
     copies: tuple[str, ...] = ()
+    anchor: datetime | None = None
 
     def checked(self) -> RotationPolicy:
         if (self.days is None) == (self.months is None):
@@ -32,6 +35,10 @@ class RotationPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
             if value is not None and not 1 <= value <= limit:
                 raise ParameterInvalid(f"a rotation interval is 1 to {MAX_DAYS} days or 1 to {MAX_MONTHS} months")
         return self
+
+    def begun(self, now: datetime) -> RotationPolicy:
+        """As it is kept: with its anchor."""
+        return msgspec.structs.replace(self, anchor=self.effective_at or now)
 
     def stored(self) -> dict[str, Any]:
         value: dict[str, Any] = msgspec.to_builtins(self)
@@ -42,21 +49,21 @@ def rotation_of(stored: dict[str, Any] | None) -> RotationPolicy | None:
     return None if stored is None else msgspec.convert(stored, RotationPolicy)
 
 
-def first_rotation(policy: RotationPolicy, now: datetime) -> datetime:
-    """``effective_at`` when it lies ahead, else one interval from it (or from now)."""
-    if policy.effective_at is None:
-        return after(policy, now, 1)
-    return policy.effective_at if policy.effective_at > now else next_rotation(policy, policy.effective_at, now)
-
-
-def next_rotation(policy: RotationPolicy, due: datetime, now: datetime) -> datetime:
-    """The first time after ``now`` in step with ``due``: what a server slept through is done once, not many times."""
-    steps = 1
-    if policy.days is not None:
-        steps = max(1, (now - due) // timedelta(days=policy.days) + 1)
-    while (at := after(policy, due, steps)) <= now:
+def next_rotation(policy: RotationPolicy, now: datetime) -> datetime:
+    """The first of the anchor's intervals after ``now``: what a server slept through is done once, not many times."""
+    assert policy.anchor is not None
+    steps = max(0, _steps_before(policy, policy.anchor, now))
+    while (at := after(policy, policy.anchor, steps)) <= now:
         steps += 1
     return at
+
+
+def _steps_before(policy: RotationPolicy, start: datetime, now: datetime) -> int:
+    """A number of intervals that certainly ends before ``now``, and not long before."""
+    if policy.days is not None:
+        return (now - start) // timedelta(days=policy.days)
+    assert policy.months is not None
+    return ((now.year - start.year) * 12 + now.month - start.month) // policy.months - 1
 
 
 def after(policy: RotationPolicy, start: datetime, steps: int) -> datetime:

@@ -65,6 +65,7 @@ class Handling(StrEnum):
     ROTATE = "rotate"
     INSPECT = "inspect"
     REMOVE_PRIVATE = "remove the private key of"
+    PUBLISH = "publish the public key of"
 
 
 # Inspection is the check value, the digest and the attestation. A compromised key is rotated, never copied.
@@ -76,6 +77,7 @@ HANDLED_IN: Mapping[Handling, frozenset[KeyState]] = MappingProxyType(
         Handling.ROTATE: _LIVE | {KeyState.COMPROMISED},
         Handling.INSPECT: _LIVE | {KeyState.COMPROMISED},
         Handling.REMOVE_PRIVATE: _LIVE | {KeyState.COMPROMISED},
+        Handling.PUBLISH: _LIVE,
     }
 )
 

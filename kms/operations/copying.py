@@ -18,6 +18,7 @@ from kms.crypto.options import NO_OPTIONS, options_of
 from kms.hsm.module import KeySpec, StoredKey
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
+from kms.objects.publication import publication_of
 from kms.objects.snapshot import ObjectSnapshot
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Handling
@@ -131,6 +132,28 @@ def _resolve_copy(call: Call, command: CopyObject) -> Sequence[Resolved]:
     row = locked_object(call, command.key)
     copied = Resolved(Permission.OBJECT_COPY, object_target(row.id, row.account_id, row.group_id), row)
     return (copied, destination(call, command.changes.group or row.group_id))
+
+
+def follow(call: Call, copy: SecurityObject, source: SecurityObject, name: str) -> SecurityObject:
+    """A copy of the key that took the place of ``copy``'s source, with the old copy's attributes, under its name."""
+    spec = KeySpec(source.kind, source.size, source.curve or None)
+    waits = source.state == KeyState.PRE_ACTIVE
+    template = ObjectTemplate(
+        name=name,
+        kind=source.kind,
+        operations=frozenset(map(KeyOperation, copy.operations)) & frozenset(map(KeyOperation, source.operations)),
+        description=copy.description,
+        custom_metadata=copy.custom_metadata,
+        enabled=copy.enabled,
+        period=Cryptoperiod(source.activation_date, source.deactivation_date),
+        pre_active=waits,
+        options=options_of(copy.options),
+        publication=publication_of(copy.publication),
+    )
+    row = making.new_row(call, template, copy.group, spec, public_only=source.public_only)
+    row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
+    row.never_exportable = source.never_exportable
+    return _carried(call, row, spec, template, _Source.of_row(source)).row
 
 
 # -- transient keys ------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # Any number will do, as long as every process takes the same ("rotate" on a telephone's keys).
 KEEPER_LOCK = 768_283
 AT_ONCE = 100
-RETRY_AFTER = timedelta(minutes=5)
+RETRY_AFTER, RETRY_AT_MOST = timedelta(minutes=5), timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,19 @@ class Turn:
     forgotten: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Tried again after ``pause``, which doubles each time, so that what cannot succeed does not fill the record."""
+
+    again_at: datetime
+    pause: timedelta
+
+
 class Keeper:
     """One process's. It remembers what failed, to try other work first; losing that memory is harmless."""
 
     def __init__(self) -> None:
-        self._retry_at: dict[UUID, datetime] = {}
+        self._failures: dict[UUID, _Failure] = {}
 
     def turn(self) -> Turn:
         with connection.cursor() as cursor:
@@ -56,21 +64,31 @@ class Keeper:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [KEEPER_LOCK])
 
     def _work(self, now: datetime) -> Turn:
-        self._retry_at = {key: at for key, at in self._retry_at.items() if at > now}
-        due = SecurityObject.objects.filter(rotates_at__lte=now, deletion_date__isnull=True)
-        due = due.exclude(id__in=list(self._retry_at)).order_by("rotates_at")
-        outcomes = [self._rotate(*row, now) for row in due.values_list("id", "account_id", "rotates_at")[:AT_ONCE]]
+        """A disabled account's keys wait for it; what is not due any more when its turn comes is not rotated."""
+        self._failures = {key: fail for key, fail in self._failures.items() if fail.again_at > now - RETRY_AT_MOST}
+        due = SecurityObject.objects.filter(rotates_at__lte=now, deletion_date__isnull=True, account__enabled=True)
+        resting = [key for key, failure in self._failures.items() if failure.again_at > now]
+        rows = due.exclude(id__in=resting).order_by("rotates_at").values_list("id", "account_id", "rotates_at")
+        outcomes = [self._rotate(key, account, at, now) for key, account, at in rows[:AT_ONCE] if at is not None]
         forgotten, _ = HistoryItem.objects.filter(expires_at__lte=now).delete()
         return Turn(True, outcomes.count(True), outcomes.count(False), forgotten)
 
     def _rotate(self, object_id: UUID, account: UUID, due: datetime, now: datetime) -> bool:
+        """One that fails, for whatever reason, holds up no other."""
         try:
             execute(system_of(account), RotateDueObject(ObjectRef(id=object_id), due))
-        except (*EXPECTED, TooBusy) as error:
-            logger.warning("object %s was due to rotate and did not: %s", object_id, error)
-            self._retry_at[object_id] = now + RETRY_AFTER
+        except Exception as error:
+            expected = isinstance(error, (*EXPECTED, TooBusy))
+            logger.warning("object %s was due to rotate and did not: %s", object_id, error, exc_info=not expected)
+            self._failures[object_id] = self._failed(object_id, now)
             return False
+        self._failures.pop(object_id, None)
         return True
+
+    def _failed(self, object_id: UUID, now: datetime) -> _Failure:
+        last = self._failures.get(object_id)
+        pause = RETRY_AFTER if last is None else min(last.pause * 2, RETRY_AT_MOST)
+        return _Failure(now + pause, pause)
 
 
 def system_of(account: UUID) -> Principal:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kms.audit.entry import Category, Detail
+from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
 from kms.objects import keystore
@@ -21,7 +23,7 @@ from kms.objects.usage import Handling
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
-from kms.operations.history import remember
+from kms.operations.history import remember, remember_no_longer
 from kms.operations.managed_object import (
     ObjectView,
     check_handling,
@@ -85,6 +87,7 @@ def revoke_object(call: Call, command: RevokeObject, row: SecurityObject) -> Non
 def revoke(call: Call, row: SecurityObject, reason: Revocation) -> None:
     """Set the row's columns; whoever calls saves it."""
     transition = reason.transition
+    _check_occurrence(reason, call.now)
     moved(call, row, transition)
     row.revocation = reason.stored()
     if transition is Transition.COMPROMISE:
@@ -94,10 +97,19 @@ def revoke(call: Call, row: SecurityObject, reason: Revocation) -> None:
     row.rotation, row.rotates_at = None, None
 
 
+def _check_occurrence(reason: Revocation, now: datetime) -> None:
+    if reason.occurred_at is None:
+        return
+    if reason.transition is not Transition.COMPROMISE:
+        raise ParameterInvalid("compromise_occurance_date goes with a compromise only")
+    if reason.occurred_at > now:
+        raise ParameterInvalid("compromise_occurance_date lies ahead")
+
+
 def destroy_object(call: Call, _command: DestroyObject, row: SecurityObject) -> None:
     moved(call, row, Transition.DESTROY)
     row.destruction_date = call.now
-    _drop_material(row)
+    _drop_material(call, row)
     save(row)
 
 
@@ -105,14 +117,19 @@ def delete_object(call: Call, _command: DeleteObject, row: SecurityObject) -> No
     """A tombstone stays, so that the record's id still says what it was; its name is free again."""
     moved(call, row, Transition.DELETE)
     row.deletion_date = call.now
-    _drop_material(row)
+    _drop_material(call, row)
     save(row)
 
 
-def _drop_material(row: SecurityObject) -> None:
-    """What an undo policy keeps is in the history until its time is over, and nowhere after that."""
+def _drop_material(call: Call, row: SecurityObject) -> None:
+    """What an undo policy keeps is in the history until its time is over, and nowhere after that.
+
+    A public key stays, as the name of what was. A certificate is its own material: what it said stays, it does not.
+    """
     row.blob, row.version = b"", row.version + 1
     row.rotation, row.rotates_at, row.publication = None, None, None
+    row.attributes = {name: value for name, value in row.attributes.items() if name != "der"}
+    remember_no_longer(call, row)
 
 
 def remove_private_key(call: Call, _command: RemovePrivateKey, row: SecurityObject) -> None:
@@ -127,6 +144,8 @@ def remove_private_key(call: Call, _command: RemovePrivateKey, row: SecurityObje
     row.public_only, row.protection, row.version = True, keystore.SEALED, row.version + 1
     row.operations = sorted(set(row.operations) & algorithm.public_operations)
     row.blob = keystore.seal(public, binding=row_binding(row))
+    row.rotation, row.rotates_at = None, None  # a public key is not generated again
+    remember_no_longer(call, row)
     save(row)
 
 

@@ -11,24 +11,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from kms.audit.entry import Category, Detail
-from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
-from kms.crypto.options import ExportRule, KeyOptions, options_of
+from kms.crypto.options import NO_OPTIONS, KeyOptions, options_of
 from kms.crypto.registry import algorithm_of
 from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
 from kms.objects.publication import Publication
-from kms.objects.rotation import RotationPolicy, first_rotation
+from kms.objects.rotation import RotationPolicy
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Handling
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
-from kms.operations.history import remember
+from kms.operations.history import forget_exportable, remember
+from kms.operations.making import check_publication, schedule
 from kms.operations.managed_object import (
     ObjectView,
     check_handling,
@@ -130,23 +128,32 @@ def _change_period(row: SecurityObject, command: UpdateObject, now: datetime) ->
 
 def _change_policies(row: SecurityObject, command: UpdateObject, now: datetime) -> None:
     if command.rotation is not None:
-        if state_of(row, now) not in (KeyState.PRE_ACTIVE, KeyState.ACTIVE):
-            raise InvalidRequest("Only an active object or one that will be rotates by itself")
-        row.rotation, row.rotates_at = command.rotation.stored(), first_rotation(command.rotation, now)
+        _check_rotation(row, command.rotation, now)
+        schedule(row, command.rotation, now)
     elif "rotation" in command.ended:
         row.rotation, row.rotates_at = None, None
     if command.publication is not None:
-        if not algorithm_of(row.kind).asymmetric:
-            raise ParameterInvalid(f"{row.kind} objects have no public key to publish")
+        check_publication(row.kind, command.publication)
+        check_handling(row, Handling.PUBLISH, now)
         row.publication = command.publication.stored()
     elif "publication" in command.ended:
         row.publication = None
 
 
+def _check_rotation(row: SecurityObject, policy: RotationPolicy, now: datetime) -> None:
+    if state_of(row, now) not in (KeyState.PRE_ACTIVE, KeyState.ACTIVE):
+        raise InvalidRequest("Only an active object or one that will be rotates by itself")
+    if row.replacement is not None:
+        raise InvalidRequest("The object has been rotated already; its replacement may rotate", "rotated-already")
+    copies = SecurityObject.objects.filter(id__in=policy.copies, copied_from=row.id, deletion_date__isnull=True)
+    if copies.count() != len(set(policy.copies)):
+        raise InvalidRequest("rotate_copied_keys names an object that is not a copy of this one", "not-a-copy")
+
+
 def _change_bound(row: SecurityObject, command: UpdateObject) -> None:
     """Operations and options are bound to the blob, so they change only together with it."""
     operations = frozenset(map(KeyOperation, row.operations)) if command.operations is None else command.operations
-    options = _merged_options(options_of(row.options), command.options)
+    options = changed_options(options_of(row.options), command.options or NO_OPTIONS)
     if operations == frozenset(row.operations) and options == options_of(row.options):
         return
     if not bytes(row.blob):
@@ -154,41 +161,37 @@ def _change_bound(row: SecurityObject, command: UpdateObject) -> None:
     rebound(row, operations, options)
 
 
-def _merged_options(existing: KeyOptions, change: KeyOptions | None) -> KeyOptions:
-    if change is None:
-        return existing
-    given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
-    if change.export is not None:
-        _check_export_rule(existing.export, change.export)
-    return msgspec.structs.replace(existing, **given)
-
-
-def _check_export_rule(existing: ExportRule | None, change: ExportRule) -> None:
-    """A policy may always be tightened, and loosened only if it said so from the start."""
-    if existing is None or not existing.wrapped or existing.may_weaken:
-        return
-    tighter = change.wrapped and bool(change.by) and (not existing.by or set(change.by) <= set(existing.by))
-    if change != existing and not (tighter and not change.may_weaken):
+def changed_options(existing: KeyOptions, change: KeyOptions) -> KeyOptions:
+    """The options after a change, unless it loosens what may not be loosened."""
+    rule = existing.export
+    if rule is not None and change.export is not None and not rule.may_become(change.export):
         raise InvalidRequest("The export policy cannot be weakened", "export-policy-weakened")
+    if change.cipher is not None and change.cipher.fpe != (existing.cipher and existing.cipher.fpe):
+        raise InvalidRequest("fpe cannot change: what was tokenised could not be read any more, or be read otherwise")
+    return existing.changed(change)
 
 
 def rebound(row: SecurityObject, operations: frozenset[KeyOperation], options: KeyOptions) -> None:
     """The row's blob under changed operations and options. Giving up export moves a key into the token for good."""
     algorithm = algorithm_of(row.kind)
     spec = KeySpec(row.kind, row.size, row.curve or None)
-    checked_operations(algorithm, operations, spec=spec, public_only=row.public_only)
+    checked_operations(algorithm, operations, spec=spec, options=options, public_only=row.public_only)
     algorithm.check_options(options, spec)
     exportable = KeyOperation.EXPORT in operations
     if exportable and KeyOperation.EXPORT not in row.operations:
         raise InvalidRequest("An object that is not exportable cannot become exportable")
+    if KeyOperation.EXPORT in row.operations and not exportable:
+        forget_exportable(row)
     before, blob = row_binding(row), bytes(row.blob)
     row.operations, row.options, row.version = sorted(operations), options.stored(), row.version + 1
-    if row.protection == keystore.SEALED and not exportable and not row.public_only:
-        held = keystore.unseal(blob, binding=before)
-        row.protection = keystore.protection_for(spec, releasable=False)
-        row.blob = keystore.store(spec, held, binding=row_binding(row), protection=row.protection).blob
-    else:
-        row.blob = keystore.rebind(blob, binding=before, to=row_binding(row))
+    row.blob, row.protection = keystore.carry(
+        spec,
+        blob,
+        binding=before,
+        to=row_binding(row),
+        protection=row.protection,
+        releasable=exportable or row.public_only,
+    )
 
 
 def _resolve_update(call: Call, command: UpdateObject) -> Sequence[Resolved]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from kms.api.wire.base import Descriptor, Endpoint, Request, WireCall, WireError, nothing, path_id, ref_of
+import msgspec
+
+from kms.api.wire.base import Descriptor, Endpoint, Request, WireCall, WireError, nothing, path_id, ref_of, unsupported
 from kms.api.wire.object_history import WireRevocation, revocation
-from kms.api.wire.objects import SobjectRequest, refuse_unsupported, template_of
+from kms.api.wire.object_options import CIPHER_FIELDS
+from kms.api.wire.objects import SobjectRequest, checked_name, refuse_unsupported, template_of
 from kms.api.wire.sobject import sobject
 from kms.operations.command import ObjectRef
 from kms.operations.history import RevertObject
@@ -51,18 +54,34 @@ def _rekey(call: WireCall) -> RotateObject:
     """The key to rotate is named by ``name``; what the request leaves open, the new key takes from it."""
     body: RekeyRequest = call.body
     refuse_unsupported(body)
+    unsupported(transient=body.transient or None)
     if not body.name:
         raise WireError("Invalid request: name is needed: that of the object to rotate")
+    if body.kcv is not None and body.value is None:
+        raise WireError("Invalid request: kcv goes with a value")
+    stated = {
+        "enabled": body.enabled is not None,
+        "state": body.state is not None,
+        "rotation": body.rotation_policy is not msgspec.UNSET,
+    }
     return RotateObject(
         key=ObjectRef(name=body.name),
-        changes=template_of(body, kind=body.obj_type or ""),
+        changes=template_of(body, kind=body.obj_type or _implied_kind(body)),
         material=None if body.value is None else SecretBytes(body.value),
         deactivate=bool(body.deactivate_rotated_key),
+        stated=frozenset(name for name, said in stated.items() if said),
     )
 
 
+def _implied_kind(body: RekeyRequest) -> str:
+    """Options of one cipher say what kind the key is; the corridor compares it with the key's own."""
+    given = [kind for kind, field in CIPHER_FIELDS.items() if getattr(body, field) is not None]
+    return given[0] if len(given) == 1 else ""
+
+
 def _replace(call: WireCall) -> ReplaceObject:
-    return ReplaceObject(ref_of(call.body.replaced), call.body.replaced_new_name, ref_of(call.body.replacement))
+    new_name = checked_name(call.body.replaced_new_name) or ""
+    return ReplaceObject(ref_of(call.body.replaced), new_name, ref_of(call.body.replacement))
 
 
 _KEYS = "/crypto/v1/keys"

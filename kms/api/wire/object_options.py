@@ -151,8 +151,10 @@ def _mgf_hash(options: Any) -> str | None:
 
 
 def export_rule(wire: WireExportPolicy | None) -> ExportRule | None:
-    if wire is None or (wire.type == "Unrestricted" and wire.by is None):
+    if wire is None:
         return None
+    if wire.type == "Unrestricted" and wire.by is None:
+        return ExportRule()
     if wire.type != "Wrapped" or wire.by is None or wire.by.type not in ("Any", "Only"):
         raise WireError("Invalid request: export_policy is Unrestricted, or Wrapped by Any or Only")
     if (wire.by.type == "Only") != bool(wire.by.keys):

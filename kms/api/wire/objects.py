@@ -172,6 +172,8 @@ class ListParams(Parameters):
 def checked_name(name: str | None) -> str | None:
     if name is not None and len(name.encode()) > MAX_NAME:
         raise WireError(f"Invalid request: name has at most {MAX_NAME} bytes")
+    if name is not None and (not name.strip() or "\n" in name):
+        raise WireError("Invalid request: name is one line and not blank")
     return name
 
 
