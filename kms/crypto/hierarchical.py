@@ -229,6 +229,11 @@ def read_node(curve: HdCurve, encoded: SecretBytes) -> PrivateNode | PublicNode:
     return node
 
 
+def network_of(encoded: bytes) -> str:
+    """The network that a node's version names."""
+    return _READ[encoded[:4]][0]
+
+
 def _place_in(data: bytes) -> tuple[Place, bool]:
     """And whether the node is private."""
     network, private = _READ.get(data[:4], ("", False))

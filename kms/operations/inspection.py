@@ -142,8 +142,8 @@ def _describe_digest(command: DigestObject) -> Mapping[str, Detail]:
     return {"hash": command.hash}
 
 
-def _operation(command: type[Command], action: str, resolve: Any, handle: Any, describe: Any) -> Operation[Any]:
-    return Operation(command, action, Category.CRYPTOGRAPHIC, Plane.DATA, resolve, handle, describe=describe)
+def _operation(command: type[Command], action: str, resolve: Any, handle: Any, **parts: Any) -> Operation[Any]:
+    return Operation(command, action, Category.CRYPTOGRAPHIC, Plane.DATA, resolve, handle, **parts)
 
 
 OPERATIONS: tuple[Operation[Any], ...] = (

@@ -25,6 +25,7 @@ from kms.operations.executor import execute
 from policies.permissions import Permission
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for
+from tests.crypto.test_hierarchical import XPUB_1, base58check
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant, unique
 
 DATA = base64.b64encode(b"sixteen bytes ok").decode()
@@ -103,6 +104,11 @@ def unwrap_body(world: World, *, by_path: bool) -> dict[str, Any]:
     return body if by_path else {**body, "key": {"kid": world.keys["AES"]}}
 
 
+def derived(world: World, **fields: Any) -> dict[str, Any]:
+    group = str(world.tenant.group.id)
+    return {"name": unique("d"), "group_id": group, "key_type": "SECRET", "key_size": 256, **fields}
+
+
 def app_body(world: World) -> dict[str, Any]:
     group = str(world.tenant.group.id)
     return {"name": unique("app"), "add_groups": {group: ["ENCRYPT"]}, "default_group": group}
@@ -164,9 +170,27 @@ for _name in ("Encrypt", "Decrypt", "Sign", "Verify", "Mac", "MacVerify", "Wrap"
         CASES[f"Batch{_name}"] = Case("app", 200, 200, edge_body(f"Batch{_name}"))
 CASES["Unwrap"] = Case("app", body=lambda w: unwrap_body(w, by_path=False))
 CASES["UnwrapById"] = Case("app", body=lambda w: unwrap_body(w, by_path=True))
+_HKDF = {"hkdf": {"hash_alg": "SHA256"}}
+CASES["Derive"] = Case("app", body=lambda w: derived(w, key={"kid": w.keys["AES"]}, mechanism=_HKDF))
+CASES["DeriveById"] = Case("app", body=lambda w: derived(w, mechanism=_HKDF))
+CASES["Transform"] = Case(
+    "app",
+    body=lambda w: derived(
+        w, key={"kid": w.keys["BIP32"]}, key_type="BIP32", key_size=0, mechanism={"bip32_weak_child": {"index": 1}}
+    ),
+)
+CASES["Agree"] = Case(
+    "app",
+    body=lambda w: derived(
+        w, private_key={"kid": w.keys["EC"]}, public_key={"kid": w.keys["EC"]}, mechanism="diffie_hellman"
+    ),
+)
+CASES["GetKcv"] = Case("app", 200, 404, lambda w: {"kid": w.keys["AES"]})
+CASES["VerifyKcv"] = Case("app", 200, 200, lambda _w: {"kcv": "000000", "value": DATA, "obj_type": "AES"})
+CASES["DigestSobject"] = Case("app", body=lambda w: {"key": {"kid": w.keys["AES"]}, "alg": "SHA256"})
 ENDING = {"Terminate", "Reauthenticate"}
 # Logging in is open to all (test_bad_input); the other two are walked through at the end of this file.
-ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate"}
+ELSEWHERE = {"Encapsulate", "Decapsulate", "ProcessInvite", "DeleteAccount", "Authenticate"}
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +201,7 @@ def world() -> World:
         "HMAC": tenant.key("HMAC", size=256),
         "EC": tenant.key("EC", curve="NistP256"),
         "exported": tenant.key(operations=["encrypt", "export"]),
+        "BIP32": tenant.imported("BIP32", base58check(XPUB_1)),
     }
     removable = tenant.member("member")
     return World(tenant, {kind: str(ref.id) for kind, ref in keys.items()}, {}, str(removable.id))

@@ -17,6 +17,7 @@ from kms.api.wire.object_options import (
     wire_rsa_options,
 )
 from kms.crypto.asymmetric import traditional_der
+from kms.crypto.hierarchical import network_of
 from kms.crypto.options import options_of
 from kms.crypto.registry import algorithm_of
 from kms.objects.models import SecurityObject
@@ -60,6 +61,8 @@ class Sobject(Response):
     dsa: dict[str, int] | None = None
     mldsa: dict[str, str] | None = None
     mlkem: dict[str, str] | None = None
+    bip32: dict[str, Any] | None = None
+    slip10: dict[str, Any] | None = None
     export_policy: dict[str, Any] | None = None
     kcv: str | None = None
     original_key_ops: list[str] | None = None
@@ -92,7 +95,7 @@ _METHODS = {
     "encapsulate": "Encapsulate",
     "decapsulate": "Decapsulate",
 }
-_SIZELESS = frozenset({"EC", "CERTIFICATE", "MLDSA", "MLKEM"})
+_SIZELESS = frozenset({"EC", "BIP32", "SLIP10", "CERTIFICATE", "MLDSA", "MLKEM"})
 
 
 def sobject(view: ObjectView) -> Sobject:
@@ -109,6 +112,8 @@ def sobject(view: ObjectView) -> Sobject:
         "DES": {"des": cipher},
         "DES3": {"des3": cipher},
         "SEED": {"seed": cipher},
+        "BIP32": {"bip32": _tree_place(row, options.derivation_path)},
+        "SLIP10": {"elliptic_curve": row.curve, "slip10": _tree_place(row, options.derivation_path)},
     }
     return Sobject(
         acct_id=row.account_id,
@@ -156,6 +161,14 @@ def _origin(view: ObjectView) -> str:
     if view.row.creation not in _BORN_HERE and view.row.creation != "persist":
         return "External"
     return "Transient" if view.transient is not None or view.row.creation == "persist" else "FortanixHSM"
+
+
+def _tree_place(row: SecurityObject, path: tuple[int, ...] | None) -> dict[str, Any]:
+    """The way from the root, where it is known, and whose tree it is (SLIP-0010's are nobody's)."""
+    found: dict[str, Any] = {} if path is None else {"derivation_path": list(path)}
+    if row.kind == "BIP32" and row.public_key is not None:
+        found["network"] = network_of(bytes(row.public_key))
+    return found
 
 
 def _links(view: ObjectView) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kms.crypto.algorithm import Algorithm, Described, Key, Message, SignatureParameters, lent_key
 from kms.crypto.algorithms.weierstrass import HASHES
+from kms.crypto.asymmetric import refuse_variant
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.hierarchical import HARDENED, HdCurve, PrivateNode, PublicNode, master, read_node
 from kms.crypto.operation import MANAGEMENT, KeyOperation
@@ -50,7 +51,7 @@ class TreeKey(Algorithm):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
-        raise ParameterInvalid(f"{self.kind} objects are derived from a seed or imported, not generated")
+        raise ParameterInvalid(f"{self.kind} objects cannot be generated, only imported or derived from a seed")
 
     def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
         """An extended key, private or public (hierarchical.read_node)."""
@@ -107,8 +108,7 @@ class TreeKey(Algorithm):
 
 def _ecdsa(parameters: SignatureParameters, message: Message) -> tuple[bytes, ec.ECDSA]:
     """The digest and how it is signed (FIPS 186-5 §6; RFC 6979 when asked for)."""
-    if parameters.padding is not None or parameters.variant is not None or parameters.context is not None:
-        raise ParameterInvalid("an ECDSA signature takes no mode and no context")
+    _refuse_modes(parameters)
     if parameters.hash is not None and parameters.hash not in HASHES:
         raise AlgorithmUnsupported(f"ECDSA with {parameters.hash} is not supported")
     digest = message.hashed(parameters.hash)
@@ -117,7 +117,14 @@ def _ecdsa(parameters: SignatureParameters, message: Message) -> tuple[bytes, ec
 
 
 def _whole(parameters: SignatureParameters, message: Message) -> bytes:
-    """EdDSA's message, which it hashes itself (RFC 8032 §5.1.6)."""
-    if parameters.padding is not None or parameters.variant is not None or parameters.context is not None:
-        raise ParameterInvalid("an Ed25519 signature takes no mode and no context")
+    """EdDSA's message, which it hashes itself by the hash that clients may name (RFC 8032 §5.1)."""
+    _refuse_modes(parameters)
+    if parameters.hash not in (None, "SHA512"):
+        raise ParameterInvalid("Ed25519 hashes the data itself; it takes no hash_alg but SHA512, its own")
     return message.whole("Ed25519")
+
+
+def _refuse_modes(parameters: SignatureParameters) -> None:
+    refuse_variant(parameters, "a signature on a curve")
+    if parameters.padding is not None:
+        raise ParameterInvalid("a signature on a curve takes no mode")
