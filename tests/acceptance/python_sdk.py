@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 import secrets
 import warnings
@@ -20,7 +21,10 @@ warnings.simplefilter("ignore")  # the SDK's own regular expressions
 import sdkms.v1 as sdk  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: E402
+from cryptography.hazmat.primitives.ciphers import Cipher  # noqa: E402
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
+from cryptography.hazmat.primitives.ciphers.algorithms import AES  # noqa: E402
+from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB  # noqa: E402
 from cryptography.hazmat.primitives.keywrap import aes_key_unwrap_with_padding  # noqa: E402
 from sdkms.v1.rest import ApiException  # noqa: E402
 
@@ -241,6 +245,7 @@ def an_unknown_group_is_404() -> None:
 @step
 def create_an_app() -> None:
     data = ("SIGN", "VERIFY", "ENCRYPT", "DECRYPT", "WRAPKEY", "UNWRAPKEY", "MACGENERATE", "MACVERIFY")
+    data = (*data, "DERIVEKEY", "AGREEKEY")
     group = kept["group"].group_id
     request = sdk.AppRequest(
         name=name_of("app"),
@@ -657,6 +662,75 @@ def mac_and_verify_in_batches() -> None:
 def digest_data() -> None:
     request = sdk.DigestRequest(alg=sdk.DigestAlgorithm.SHA512, data=TEXT)
     assert kept["app"].DigestApi.compute_digest(request).digest == hashlib.sha512(TEXT).digest()
+
+
+# -- keys from keys --------------------------------------------------------------------------------------------------
+
+
+@step
+def derive_by_encryption() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    parent = generated(kept["app"], "AES", "DERIVEKEY EXPORT", key_size=256)
+    iv, plain = secrets.token_bytes(16), secrets.token_bytes(32)
+    fields = {
+        "name": name_of("derived"),
+        "key_size": 256,
+        "key_type": sdk.ObjectType.AES,
+        "mechanism": sdk.DeriveKeyMechanism(
+            encrypt_data=sdk.EncryptRequest(
+                alg=sdk.ObjectType.AES, plain=bytearray(plain), mode=sdk.CryptMode.CBC, iv=bytearray(iv)
+            )
+        ),
+        "key_ops": [sdk.KeyOperations.EXPORT],
+    }
+    derived = objects.derive_key_ex(sdk.DeriveKeyRequestEx(key=descriptor(parent), **fields))
+    older = objects.derive_key(parent.kid, sdk.DeriveKeyRequest(**{**fields, "name": name_of("derived")}))
+    value = bytes(objects.get_security_object_value(parent.kid).value)
+    encryptor = Cipher(AES(value), CBC(iv)).encryptor()
+    expected = encryptor.update(plain)
+    for made in (derived, older):
+        assert bytes(objects.get_security_object_value(made.kid).value) == expected
+
+
+@step
+def agree_on_a_key() -> None:
+    objects = kept["app"].SecurityObjectsApi
+    pair = [generated(kept["app"], "EC", "AGREEKEY", elliptic_curve=sdk.EllipticCurve.NISTP256) for _ in range(2)]
+    values = []
+    for private, public in (pair, reversed(pair)):
+        request = sdk.AgreeKeyRequest(
+            private_key=descriptor(private),
+            public_key=descriptor(public),
+            mechanism=sdk.AgreeKeyMechanism.HELLMAN,
+            name=name_of("agreed"),
+            key_size=256,
+            key_type=sdk.ObjectType.SECRET,
+            key_ops=[sdk.KeyOperations.EXPORT],
+        )
+        agreed = objects.agree_key(request)
+        values.append(bytes(objects.get_security_object_value(agreed.kid).value))
+    assert values[0] == values[1]
+    assert len(values[0]) == 32
+
+
+@step
+def check_values() -> None:
+    """The SDK takes the answer's hexadecimal digits for base64, so it is read as it came."""
+    objects = kept["app"].SecurityObjectsApi
+    answer = objects.get_security_object_kcv(descriptor(kept["aes"]), _preload_content=False)
+    kcv = json.loads(answer.data)["kcv"]
+    assert kcv == Cipher(AES(kept["aes_value"]), ECB()).encryptor().update(bytes(16))[:3].hex().upper()  # noqa: S305
+    value = base64.b64encode(kept["aes_value"]).decode()
+    for claimed, holds in ((kcv, True), ("000000", False)):
+        request = sdk.VerifyKcvRequest(kcv=claimed, value=value, obj_type=sdk.ObjectType.AES)
+        assert objects.verify_kcv(request).verified is holds
+
+
+@step
+def digest_a_key() -> None:
+    request = sdk.ObjectDigestRequest(key=descriptor(kept["aes"]), alg=sdk.DigestAlgorithm.SHA256)
+    digest = kept["admin"].SecurityObjectsApi.get_security_object_digest(request).digest
+    assert bytes(digest) == hashlib.sha256(kept["aes_value"]).digest()
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------

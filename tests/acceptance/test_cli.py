@@ -38,14 +38,12 @@ TEXT = b"any length will do"
 
 # Sub-commands that ask for something the server does not offer. They must fail, and say so.
 NOT_SERVED = {
-    "agree-key": "key agreement",
     "app-certificate-login": "apps log in with an API key",
     "create-plugin": "plugins",
     "decrypt-final": "multi-part decryption",
     "decrypt-init": "multi-part decryption",
     "decrypt-update": "multi-part decryption",
     "delete-plugin": "plugins",
-    "derive-key": "derivation",
     "encrypt-final": "multi-part encryption",
     "encrypt-init": "multi-part encryption",
     "encrypt-update": "multi-part encryption",
@@ -60,9 +58,6 @@ NOT_SERVED = {
     "task-result": "quorum approvals",
     "update-plugin": "plugins",
 }
-
-
-DERIVE = ("--mode", "CBC", "--iv", "00" * 16, "--plain", "0123456789abcdef")
 
 
 class Key:
@@ -127,21 +122,6 @@ def test_every_sub_command_is_tested_here_or_named_as_not_served(cli: Cli) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("agree-key", "--private-key", "{ec}", "--public-key", "{ec}", "--name", "n", "--key-size", "256"),
-        (
-            "derive-key",
-            "--kid",
-            "{aes}",
-            "--name",
-            "n",
-            "--key-size",
-            "256",
-            "--key-type",
-            "AES",
-            "--alg",
-            "AES",
-            *DERIVE,
-        ),
         ("encrypt-init", "--kid", "{aes}", "--alg", "AES", "--mode", "CBC", "--iv", "00" * 16, "--state", "state"),
         ("key-attestation", "--kid", "{rsa}"),
         ("ldap-auth", "--user-email", "a@example.org", "--password", "p"),
@@ -710,6 +690,51 @@ def test_a_tampered_wrapped_key_does_not_unwrap(app: Cli, aes: Key) -> None:
     app("wrap-key", *common, "--kid", subject.kid, "--out", "wrapped")
     app.file("wrapped", bytes([app.read("wrapped")[0] ^ 1]) + app.read("wrapped")[1:])
     error = app.refused("unwrap-key", *common, "--in", "wrapped", "--obj-type", "AES", "--name", unique("unwrapped"))
+    assert "status:   400" in error
+
+
+# -- keys from keys --------------------------------------------------------------------------------------------------
+
+DERIVED = ("--key-type", "AES", "--key-size", "256", "--alg", "AES", "--mode", "CBC")
+
+
+def test_a_derived_key_is_what_the_base_key_encrypts(app: Cli) -> None:
+    aes = made(app, "AES", "--key-size", "256", export=True)
+    iv, plain = "0f" * 16, "0123456789abcdef" * 2
+    arguments = ("--kid", aes.kid, "--name", unique("derived"), *DERIVED, "--iv", iv, "--plain", plain)
+    kid = app("derive-key", *arguments, "--exportable", "--custom-metadata", '{"made": "here"}').out
+    encryptor = Cipher(algorithms.AES(aes.material), modes.CBC(bytes.fromhex(iv))).encryptor()
+    assert app("export-object", "--kid", kid, "--der").stdout == encryptor.update(plain.encode())
+    found = shown(app, kid)
+    assert found["origin"] == "FortanixHSM"
+    assert found["custom_metadata"] == {"made": "here"}
+
+
+def test_a_key_is_not_derived_without_the_operation(app: Cli) -> None:
+    key = made(app, "AES", "--key-size", "256", "--key-ops", "ENCRYPT")
+    arguments = ("--kid", key.kid, "--name", unique("derived"), *DERIVED, "--iv", "00" * 16, "--plain", "x" * 32)
+    error = app.refused("derive-key", *arguments)
+    assert "status:   403" in error
+    assert "derive" in _response(error).lower()
+
+
+def test_two_keys_agree_whichever_is_private(app: Cli) -> None:
+    one, other = (made(app, "EC", "--ec-name", "NistP256", "--key-ops", "AGREEKEY") for _ in range(2))
+    common = ("--key-type", "AES", "--key-size", "256")
+    cipher = []
+    for private, public in ((one, other), (other, one)):
+        pair = ("--private-key", private.kid, "--public-key", public.kid)
+        kid = app("agree-key", *pair, "--name", unique("agreed"), *common).out
+        plain = app.file("plain", BLOCKS)
+        app("encrypt", "--kid", kid, "--alg", "AES", "--mode", "ECB", "--in", plain, "--out", "cipher")
+        cipher.append(app.read("cipher"))
+    assert cipher[0] == cipher[1]
+
+
+def test_keys_of_different_curves_do_not_agree(app: Cli) -> None:
+    one, other = (made(app, "EC", "--ec-name", curve, "--key-ops", "AGREEKEY") for curve in ("NistP256", "NistP384"))
+    pair = ("--private-key", one.kid, "--public-key", other.kid)
+    error = app.refused("agree-key", *pair, "--name", unique("agreed"), "--key-type", "SECRET", "--key-size", "256")
     assert "status:   400" in error
 
 
