@@ -19,15 +19,15 @@ from kms.crypto.algorithm import Algorithm
 from kms.crypto.algorithms.ec import CURVES
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
-from kms.crypto.registry import ALGORITHMS, algorithm_of
+from kms.crypto.registry import ALGORITHMS, WITHOUT, algorithm_of
 from kms.hsm.module import KeySpec
 from kms.secret import SecretBytes
 
-GENERATED = ("AES", "DES3", "DES", "SEED", "HMAC", "RSA", "EC")
+GENERATED = ("AES", "DES3", "DES", "SEED", "HMAC", "RSA", "EC", "DSA", "MLDSA", "MLKEM")
 # Kinds that no token of ours has: their material is lent for each call.
-LENT = ("DES", "SEED")
+LENT = ("DES", "SEED", "DSA", "MLDSA", "MLKEM")
 # Kinds whose material has a structure; to the others any bytes of a right length are material.
-STRUCTURED = ("RSA", "EC", "CERTIFICATE")
+STRUCTURED = ("RSA", "EC", "DSA", "MLDSA", "MLKEM", "CERTIFICATE")
 every = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: a.kind)
 
 
@@ -53,6 +53,46 @@ def test_an_unknown_kind_is_refused_by_name(kind: str) -> None:
     if kind not in {algorithm.kind for algorithm in ALGORITHMS}:
         with pytest.raises(AlgorithmUnsupported, match="not supported"):
             algorithm_of(kind)
+
+
+# Every type of object that the vendor's clients can name.
+NAMEABLE = [
+    "AES",
+    "ARIA",
+    "DES",
+    "DES3",
+    "SEED",
+    "RSA",
+    "DSA",
+    "EC",
+    "KCDSA",
+    "ECKCDSA",
+    "BIP32",
+    "SLIP10",
+    "BLS",
+    "OPAQUE",
+    "HMAC",
+    "LEDABETA",
+    "ROUND5BETA",
+    "SECRET",
+    "LMS",
+    "XMSS",
+    "MLDSA",
+    "MLDSABETA",
+    "MLKEM",
+    "MLKEMBETA",
+    "CERTIFICATE",
+    "PBE",
+]
+
+
+@pytest.mark.parametrize("kind", NAMEABLE)
+def test_a_kind_is_there_or_is_refused_with_the_reason(kind: str) -> None:
+    if kind in WITHOUT:
+        with pytest.raises(AlgorithmUnsupported, match=f"type {kind} are not supported: "):
+            algorithm_of(kind)
+    else:
+        assert algorithm_of(kind).kind == kind
 
 
 @every
