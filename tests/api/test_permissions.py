@@ -24,7 +24,7 @@ from kms.operations.cryptographic import WrapKey
 from kms.operations.executor import execute
 from policies.permissions import Permission
 from tests.api.test_bad_input import login
-from tests.api.test_edges import body_for
+from tests.api.test_edges import body_for, states
 from tests.crypto.test_hierarchical import XPUB_1, base58check
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant, unique
 
@@ -168,6 +168,10 @@ for _name in ("Encrypt", "Decrypt", "Sign", "Verify", "Mac", "MacVerify", "Wrap"
     if _name != "Wrap":
         # Items are decided one by one: the batch itself answers 200 and each item says 403 or 404.
         CASES[f"Batch{_name}"] = Case("app", 200, 200, edge_body(f"Batch{_name}"))
+for _verb in ("Encrypt", "Decrypt"):
+    for _step in ("Init", "Update", "Final"):
+        for _form in (f"{_verb}{_step}", f"{_verb}{_step}ById"):
+            CASES[_form] = Case("app", body=edge_body(_form))
 CASES["Unwrap"] = Case("app", body=lambda w: unwrap_body(w, by_path=False))
 CASES["UnwrapById"] = Case("app", body=lambda w: unwrap_body(w, by_path=True))
 _HKDF = {"hkdf": {"hash_alg": "SHA256"}}
@@ -204,7 +208,8 @@ def world() -> World:
         "BIP32": tenant.imported("BIP32", base58check(XPUB_1)),
     }
     removable = tenant.member("member")
-    return World(tenant, {kind: str(ref.id) for kind, ref in keys.items()}, {}, str(removable.id))
+    ids = {kind: str(ref.id) for kind, ref in keys.items()} | states(tenant, keys["AES"])
+    return World(tenant, ids, {}, str(removable.id))
 
 
 class Actors:

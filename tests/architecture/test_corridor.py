@@ -43,6 +43,7 @@ REVEALS = {
     ("kms/hsm/token_objects.py", "wrap_held"): "an object for the token's wrapping of material that the server holds",
     ("kms/hsm/token_setup.py", "_initialise"): "the PINs of a token that is made",
     ("kms/operations/inspection.py", "_digest"): "the hash of an exportable value is what was asked for",
+    ("kms/operations/cipher_state.py", "open_state"): "a state's own secret, under which the cipher's place is encrypted",
     ("kms/operations/users.py", "checked_password"): "the password policy and the hasher take text",
     ("kms/operations/wrapping.py", "_encrypt"): "wrapping by a cipher's data mode is encryption of the material",
 }
