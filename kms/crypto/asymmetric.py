@@ -46,6 +46,8 @@ PublicKey = (
     | mlkem.MLKEM768PublicKey
     | mlkem.MLKEM1024PublicKey
 )
+# Of kinds that have a parameter set: a spec says so, and a rotated key asks its successor to be the same.
+NO_SIZE = 0
 
 
 def load_private(material: SecretBytes) -> PrivateKey | None:

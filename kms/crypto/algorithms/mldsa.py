@@ -12,7 +12,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
 
 from kms.crypto.algorithm import Described, Key, Message, SignatureParameters, lent_key
-from kms.crypto.asymmetric import KeyPairs, PublicKey, described, load_either, load_private, load_public, private_der
+from kms.crypto.asymmetric import (
+    NO_SIZE,
+    KeyPairs,
+    PublicKey,
+    described,
+    load_either,
+    load_private,
+    load_public,
+    private_der,
+)
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.crypto.options import KeyOptions
@@ -53,9 +62,9 @@ class MlDsa(KeyPairs):
             raise ParameterInvalid(f"an ML-DSA key needs mldsa: {{param_set}}, one of {', '.join(_PRIVATE)}")
         if curve not in _PRIVATE:
             raise AlgorithmUnsupported(f"{curve} is no parameter set of ML-DSA; use one of {', '.join(_PRIVATE)}")
-        if size is not None:
+        if size not in (None, NO_SIZE):
             raise ParameterInvalid("an ML-DSA key has a parameter set, not a key_size")
-        return KeySpec(self.kind, 0, curve)
+        return KeySpec(self.kind, NO_SIZE, curve)
 
     def generate_material(self, spec: KeySpec) -> SecretBytes:
         return private_der(_PRIVATE[spec.curve or ""].generate())

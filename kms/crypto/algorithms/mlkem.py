@@ -9,7 +9,16 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from kms.crypto.algorithm import Described, Key, lent_key
-from kms.crypto.asymmetric import KeyPairs, PublicKey, described, load_either, load_private, load_public, private_der
+from kms.crypto.asymmetric import (
+    NO_SIZE,
+    KeyPairs,
+    PublicKey,
+    described,
+    load_either,
+    load_private,
+    load_public,
+    private_der,
+)
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.hsm.module import KeySpec
@@ -40,9 +49,9 @@ class MlKem(KeyPairs):
             raise AlgorithmUnsupported(f"neither the token nor the library has MlKem512; use one of {known}")
         if curve not in _PRIVATE:
             raise AlgorithmUnsupported(f"{curve} is no parameter set of ML-KEM; use one of {known}")
-        if size is not None:
+        if size not in (None, NO_SIZE):
             raise ParameterInvalid("an ML-KEM key has a parameter set, not a key_size")
-        return KeySpec(self.kind, 0, curve)
+        return KeySpec(self.kind, NO_SIZE, curve)
 
     def generate_material(self, spec: KeySpec) -> SecretBytes:
         return private_der(_PRIVATE[spec.curve or ""].generate())
