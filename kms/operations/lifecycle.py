@@ -12,6 +12,7 @@ from typing import Any
 
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
+from kms.crypto.key_formats import DEFAULT, written
 from kms.crypto.operation import KeyOperation
 from kms.crypto.registry import algorithm_of
 from kms.objects import keystore
@@ -70,7 +71,10 @@ class RemovePrivateKey(Command):
 
 @dataclass(frozen=True, slots=True)
 class ExportObject(Command):
+    """``form`` is one of key_formats.FORMATS."""
+
     key: ObjectRef
+    form: str = DEFAULT
 
 
 def activate_object(call: Call, _command: ActivateObject, row: SecurityObject) -> None:
@@ -159,13 +163,15 @@ def moved(call: Call, row: SecurityObject, transition: Transition) -> None:
     row.state = state
 
 
-def export_object(call: Call, _command: ExportObject, found: ObjectSnapshot) -> ObjectView:
+def export_object(call: Call, command: ExportObject, found: ObjectSnapshot) -> ObjectView:
     if found.options.export is not None and found.options.export.wrapped:
         raise InvalidRequest("The object's export policy lets it out wrapped only", "export-wrapped-only")
     row = SecurityObject.objects.get(id=found.id)
     value = keystore.material(call.grants[0], found)
     call.details.update(object_version=row.version, output_bytes=len(value))
-    return ObjectView(row, state_of(row, call.now), value=value)
+    if command.form != DEFAULT:
+        value = written(row.kind, value, command.form)
+    return ObjectView(row, state_of(row, call.now), value=value, form=command.form)
 
 
 def _resolve_export(call: Call, command: ExportObject) -> Sequence[Resolved]:

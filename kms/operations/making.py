@@ -14,6 +14,7 @@ from accounts.models import Group
 from kms.audit.entry import Detail
 from kms.crypto.algorithm import Algorithm, Described
 from kms.crypto.errors import ParameterInvalid
+from kms.crypto.key_formats import as_kept
 from kms.crypto.operation import KeyOperation
 from kms.crypto.options import NO_OPTIONS, KeyOptions
 from kms.crypto.registry import algorithm_of
@@ -76,8 +77,9 @@ def generated(call: Call, template: ObjectTemplate, group: Group) -> ObjectView:
 
 
 def described(template: ObjectTemplate, material: SecretBytes) -> Described:
-    """The material as the template's kind understands it."""
-    return algorithm_of(template.kind).describe(material, size=template.size, curve=template.curve)
+    """The material as the template's kind understands it, in whichever form it came."""
+    kept_form = as_kept(template.kind, material)
+    return algorithm_of(template.kind).describe(kept_form, size=template.size, curve=template.curve)
 
 
 def from_material(

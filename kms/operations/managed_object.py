@@ -16,6 +16,7 @@ from accounts.principal import PrincipalKind
 from kms.crypto.algorithm import Algorithm
 from kms.crypto.algorithms.certificate import issued_by
 from kms.crypto.errors import ParameterInvalid
+from kms.crypto.key_formats import DEFAULT
 from kms.crypto.operation import KeyOperation
 from kms.crypto.options import KeyOptions
 from kms.hsm.module import KeySpec
@@ -35,7 +36,7 @@ from policies.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """An object for rendering. ``value`` only when it was exported; ``transient`` replaces the row's id.
+    """An object for rendering. ``value``, in ``form``, only when it was exported; ``transient`` replaces the row's id.
 
     ``copies`` and ``subkeys`` are ids of objects made of it, ``chain`` those of a certificate's issuers, upwards.
     """
@@ -43,6 +44,7 @@ class ObjectView:
     row: SecurityObject
     state: KeyState
     value: SecretBytes | None = None
+    form: str = DEFAULT
     transient: bytes | None = None
     copies: tuple[UUID, ...] = ()
     subkeys: tuple[UUID, ...] = ()
@@ -85,6 +87,9 @@ def view_of(row: SecurityObject, now: datetime) -> ObjectView:
 def locked_object(call: Call, ref: ObjectRef, *, deleted: bool = False) -> SecurityObject:
     """The caller's account's object, held for change; a deleted one only when asked for."""
     row = named_object(call, ref, SecurityObject.objects.select_for_update(), deleted=deleted)
+    if row is None and ref.name is not None:
+        # The name may have gone to another row, in a rotation, while this call waited for the one that had it.
+        row = named_object(call, ref, SecurityObject.objects.select_for_update(), deleted=deleted)
     if row is None or ref.transient is not None:
         raise NotFound(absent("object"))
     return row

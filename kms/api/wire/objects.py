@@ -39,6 +39,7 @@ from kms.api.wire.object_options import (
     rotation_policy,
 )
 from kms.api.wire.sobject import Sobject, sobject
+from kms.crypto.key_formats import DEFAULT, FORMATS
 from kms.crypto.options import NO_OPTIONS, KeyOptions
 from kms.objects.state import Cryptoperiod
 from kms.operations.command import ObjectRef
@@ -282,13 +283,6 @@ _FIXED = (
 )
 
 
-def _by_path(command: Any) -> Any:
-    def to_command(call: WireCall) -> Any:
-        return command(ObjectRef(id=path_id(call, "key_id")))
-
-    return to_command
-
-
 def _get(call: WireCall) -> GetObject | ExportObject:
     """``show_value`` (and the value view) is an export, and is decided and recorded as one."""
     wanted = parameters(call, GetParams)
@@ -296,6 +290,19 @@ def _get(call: WireCall) -> GetObject | ExportObject:
     if wanted.view not in (None, "json"):
         unsupported(view=wanted.view)
     return ExportObject(ref) if wanted.show_value else GetObject(ref, deleted=bool(wanted.show_deleted))
+
+
+class ExportParams(Parameters):
+    """``format`` is ours: pkcs8, spki, pem or jwk."""
+
+    format: str = DEFAULT
+
+
+def _export(call: WireCall) -> ExportObject:
+    form = parameters(call, ExportParams).format
+    if form not in FORMATS:
+        raise WireError(f"Invalid request: format is one of {', '.join(FORMATS)}")
+    return ExportObject(ObjectRef(id=path_id(call, "key_id")), form)
 
 
 def _list(call: WireCall) -> ListObjects:
@@ -348,6 +355,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Descriptor,
     ),
     Endpoint("GetSobjectById", "GET", _KEYS + "/{key_id}", _get, sobject),
-    Endpoint("ExportSobjectById", "GET", _KEYS + "/{key_id}/export", _by_path(ExportObject), sobject),
+    Endpoint("ExportSobjectById", "GET", _KEYS + "/{key_id}/export", _export, sobject),
     Endpoint("UpdateSobject", "PATCH", _KEYS + "/{key_id}", _update, sobject, body=SobjectRequest),
 )

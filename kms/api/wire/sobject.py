@@ -18,6 +18,7 @@ from kms.api.wire.object_options import (
 )
 from kms.crypto.asymmetric import traditional_der
 from kms.crypto.hierarchical import network_of
+from kms.crypto.key_formats import DEFAULT
 from kms.crypto.options import options_of
 from kms.crypto.registry import algorithm_of
 from kms.objects.models import SecurityObject
@@ -151,7 +152,7 @@ def sobject(view: ObjectView) -> Sobject:
         publish_public_key=wire_publication(publication_of(row.publication)),
         certificate=_certificate(view),
         protection=row.protection,
-        value=None if view.value is None else wire_material(row, view.value),
+        value=None if view.value is None else wire_material(row, view.value, view.form),
         transient_key=view.transient,
         **by_kind.get(row.kind, {}),
     )
@@ -193,6 +194,10 @@ def _certificate(view: ObjectView) -> Mapping[str, Any] | None:
     return {**shown, "chain": [str(issuer) for issuer in view.chain]}
 
 
-def wire_material(row: SecurityObject, material: SecretBytes) -> bytes:
-    """Private keys, kept as PKCS#8, leave as PKCS#1 and SEC 1: the vendor's CLI writes that armour around them."""
-    return (traditional_der(material) if row.kind in ("RSA", "EC") else material).reveal()
+def wire_material(row: SecurityObject, material: SecretBytes, form: str) -> bytes:
+    """Private keys, kept as PKCS#8, leave as PKCS#1 and SEC 1 unless another form was asked for.
+
+    The vendor's CLI writes the armour of those two around what it gets.
+    """
+    traditional = form == DEFAULT and row.kind in ("RSA", "EC")
+    return (traditional_der(material) if traditional else material).reveal()
