@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -23,6 +23,7 @@ from policies.versions import share_lock_subjects
 MAX_CALLERS, MAX_OBJECTS = 10_000, 10_000
 # Larger rows (opaques, certificates) are read each time: no hot operation works on them.
 MAX_CACHED_BLOB = 8192
+_NAME_MOVES = 5
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -113,18 +114,26 @@ class Caches:
 
     def locked_object(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
         """The object as it is now, held unchanged until the current transaction ends; the cache is passed by."""
-        row_id = _row_id(account, ref)
-        return None if row_id is None else _read(account, ref, row_id, share_lock_subjects([row_id])[row_id])
+        return _read(account, ref, share_lock_subjects)
 
     def _load(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
+        found = _read(account, ref, read_versions)
+        if found is not None and len(found.snapshot.blob) <= MAX_CACHED_BLOB:
+            self._objects.put(found.snapshot.id, found)
+            self._names.put((account, found.snapshot.name), found.snapshot.id)
+        return found
+
+
+def _read(account: UUID, ref: ObjectRef, versions: Callable[[list[UUID]], dict[UUID, int]]) -> VersionedObject | None:
+    """Looked up again when a name went to another row in between: a rotation leaves no moment without a key."""
+    for _ in range(_NAME_MOVES):
         row_id = _row_id(account, ref)
         if row_id is None:
             return None
-        found = _read(account, ref, row_id, read_versions([row_id])[row_id])
-        if found is not None and len(found.snapshot.blob) <= MAX_CACHED_BLOB:
-            self._objects.put(row_id, found)
-            self._names.put((account, found.snapshot.name), row_id)
-        return found
+        found = _read_row(account, ref, row_id, versions([row_id])[row_id])
+        if found is not None or ref.id is not None:
+            return found
+    return None
 
 
 def _row_id(account: UUID, ref: ObjectRef) -> UUID | None:
@@ -134,7 +143,7 @@ def _row_id(account: UUID, ref: ObjectRef) -> UUID | None:
     return named.values_list("id", flat=True).first()
 
 
-def _read(account: UUID, ref: ObjectRef, row_id: UUID, version: int) -> VersionedObject | None:
+def _read_row(account: UUID, ref: ObjectRef, row_id: UUID, version: int) -> VersionedObject | None:
     """``version`` was read before the row, so a change in between shows as an old version."""
     row = SecurityObject.objects.filter(id=row_id, account_id=account).first()
     if row is None or row.deletion_date is not None or (ref.name is not None and row.name != ref.name):

@@ -104,11 +104,15 @@ def rotate_due_object(
 def _rotated(
     call: Call, command: RotateObject, old: SecurityObject, group: Group, copies: Sequence[SecurityObject]
 ) -> ObjectView:
+    """The new key comes first, for a moment under no real name: making one may take the token seconds, and from the
+    moment that the old row is written, whoever uses the old key waits for this transaction."""
     _check_rotatable(old, call.now)
-    policy, template = policy_of(command, old), successor(command, old, call.now)
+    name, policy = old.name, policy_of(command, old)
+    new = _made(call, successor(command, old, call.now), group, command.material).row
     step_back(call, old, deactivate=command.deactivate)
-    new = _made(call, template, group, command.material).row
     link(old, new)
+    new.name = name
+    save(new)
     followers = [_follows(call, copy, new, deactivate=command.deactivate) for copy in copies]
     if policy is not None:
         new.rotation, new.rotates_at = hand_over(policy, followers, call.now)
@@ -156,7 +160,7 @@ def successor(command: RotateObject, old: SecurityObject, now: datetime) -> Obje
     waits = not dated and "state" not in command.stated and state_of(old, now) is KeyState.PRE_ACTIVE
     return replace(
         changes,
-        name=old.name,
+        name=str(uuid4()),
         kind=old.kind,
         group=None,
         size=changes.size or (old.size if material is None and changes.curve is None else None),
