@@ -53,6 +53,7 @@ def jwk(key: Any) -> bytes:
 
 
 def kept(key: ObjectRef) -> SecurityObject:
+    assert key.id is not None
     return SecurityObject.objects.get(id=key.id)
 
 
