@@ -66,6 +66,8 @@ ALLOWED_DETAILS = frozenset(
         "enabled",
         "result",
         "masked",
+        "custodians",
+        "wrapping_key",
         "protection",
         "route",
         "revocation",

@@ -221,7 +221,7 @@ def _carried(call: Call, row: SecurityObject, spec: KeySpec, template: ObjectTem
 
 
 def _describe_copy(command: CopyObject) -> Mapping[str, Detail]:
-    return {**describe_template(command.changes), "subject": str(command.key)}
+    return {"subject": str(command.key), "name": command.changes.name}
 
 
 def _describe_persist(command: PersistKey) -> Mapping[str, Detail]:

@@ -189,9 +189,9 @@ def test_every_item_is_recorded_with_the_request_of_its_batch(tenant: Tenant, cl
 
 
 def test_a_stranger_gets_a_401_before_anything_is_read(tenant: Tenant, client: httpx.Client) -> None:
-    for auth in (None, (tenant.api_key()[0], "wrong")):
-        response = client.post("/batch/v1", json={"surprise": 1}, auth=auth)
-        plain_error(response, 401)
+    wrong = (tenant.api_key()[0], "wrong")
+    plain_error(client.post("/batch/v1", json={"surprise": 1}), 401)
+    plain_error(client.post("/batch/v1", json={"surprise": 1}, auth=wrong), 401)
 
 
 def test_a_session_that_ended_is_refused_as_a_whole(tenant: Tenant, client: httpx.Client) -> None:

@@ -76,6 +76,11 @@ _MORE: dict[str, dict[str, Any]] = {
     "MacVerify": {"mac": b"x"},
     "Wrap": {"subject": {"name": "s"}, "mode": "KWP"},
     "Unwrap": {"mode": "KWP", "name": "u", "obj_type": "AES"},
+    "CopySobject": {"name": "copy"},
+    "PersistTransientKey": {"name": "kept"},
+    "ExportSobjectComponents": {"custodians": [{"user": ONE}, {"app": ONE}]},
+    "ImportSobjectByComponents": {"key": {"name": "k", "obj_type": "AES"}, "custodians": [], "components": []},
+    "Batch": {"SingleItem": {"method": "GET", "operation": "/crypto/v1/keys"}},
     "RevokeSobject": {"code": "Superseded"},
     "RevertPrevKeyOp": {"ids": [ONE]},
     "RotateSobject": {"name": "k", "obj_type": "AES"},
@@ -106,8 +111,9 @@ def body_of(endpoint: Endpoint) -> Any:
 def least(struct: Any, name: str, *, keyed: bool) -> dict[str, Any]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     values = {key: value(field.type, name) for key, field in fields.items() if field.required}
-    values.update({key: value for key, value in _MORE.get(name, {}).items() if key in fields})
-    return {**values, **_KEY} if keyed and "key" in fields else values
+    if keyed and "key" in fields:
+        values |= _KEY
+    return values | {key: value for key, value in _MORE.get(name, {}).items() if key in fields}
 
 
 def value(kind: Any, name: str) -> Any:

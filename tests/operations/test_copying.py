@@ -179,7 +179,7 @@ def test_giving_up_export_moves_the_copy_into_the_token_and_leaves_the_source(te
 def test_a_copys_blob_is_its_own(tenant: Tenant) -> None:
     key = tenant.key()
     copy = copied(tenant, key)
-    SecurityObject.objects.filter(id=copy.id).update(blob=row(key).blob)
+    SecurityObject.objects.filter(id=row(copy).id).update(blob=row(key).blob)
     with pytest.raises(BlobRejected):
         execute(tenant.app, Encrypt(copy, "AES", GCM, b""))
 
@@ -283,7 +283,7 @@ def test_a_copy_of_a_deactivated_key_is_deactivated(tenant: Tenant) -> None:
 def test_a_copy_of_a_key_whose_time_is_over_is_deactivated(tenant: Tenant) -> None:
     """By its date, before any job has noticed."""
     key = tenant.key()
-    SecurityObject.objects.filter(id=key.id).update(deactivation_date=clock.now() - HOUR)
+    SecurityObject.objects.filter(id=row(key).id).update(deactivation_date=clock.now() - HOUR)
     assert row(copied(tenant, key)).state == KeyState.DEACTIVATED
 
 

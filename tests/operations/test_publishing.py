@@ -132,7 +132,7 @@ def revoked(code: RevocationCode) -> Callable[[Tenant], ObjectRef]:
 
 def expired(tenant: Tenant) -> ObjectRef:
     key = published(tenant)
-    SecurityObject.objects.filter(id=key.id).update(deactivation_date=clock.now() - timedelta(hours=1))
+    SecurityObject.objects.filter(id=row(key).id).update(deactivation_date=clock.now() - timedelta(hours=1))
     return key
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kms.api.wire.base import WireError
 from kms.crypto.operation import KeyOperation
 from kms.objects.state import KeyState
+from kms.operations.check_value import CMAC, ENCRYPT
 from policies.permissions import Permission
 
 OPERATIONS = {
@@ -89,6 +90,7 @@ LEGACY_APP_PERMISSIONS = frozenset(
 )
 ACCOUNT_ROLES = {"ACCOUNTADMINISTRATOR": "administrator", "ACCOUNTMEMBER": "member", "ACCOUNTAUDITOR": "auditor"}
 GROUP_ROLES = {"GROUPADMINISTRATOR": "administrator", "GROUPAUDITOR": "auditor"}
+CHECK_VALUE_METHODS = {"Encrypt": ENCRYPT, "Cmac": CMAC}
 
 WIRE_OPERATION = {operation: name for name, operation in OPERATIONS.items()}
 WIRE_STATE = {state: name for name, state in STATES.items()}
@@ -110,3 +112,11 @@ def wire_operations(operations: list[str]) -> list[str]:
     """In the vendor's order, which clients print."""
     held = set(operations)
     return [name for name, operation in OPERATIONS.items() if operation in held]
+
+
+def check_value_method(name: str | None) -> str | None:
+    if name is None:
+        return None
+    if name not in CHECK_VALUE_METHODS:
+        raise WireError(f"Invalid request: kcv_method is one of {', '.join(CHECK_VALUE_METHODS)}")
+    return CHECK_VALUE_METHODS[name]
