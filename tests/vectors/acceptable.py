@@ -58,6 +58,10 @@ def every(_vector: Published) -> bool:
     return True
 
 
+def acceptable(vector: Published) -> bool:
+    return vector.result == "acceptable"
+
+
 def flagged(*flags: str) -> Which:
     """At least one of them."""
     return lambda vector: not set(flags).isdisjoint(vector.flags)
@@ -82,6 +86,10 @@ def truncated(vector: Published) -> bool:
 def unlike_hash(vector: Published) -> bool:
     """A PSS salt that is not as long as the hash."""
     return bool(vector.group["sLen"] != hash_bytes(vector.group["sha"]))
+
+
+def two_hashes(vector: Published) -> bool:
+    return bool(vector.group["sha"] != vector.group["mgfSha"])
 
 
 def salted_like_hash(vector: Published) -> bool:
@@ -136,6 +144,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(r"hmac_\w+", truncated, REFUSE, "only whole MACs hold: a shorter one promises less than was asked", "False"),
     # -- RSA -----------------------------------------------------------------------------------------------------------
+    Rule(r"rsa_signature_\w+_sha3_\w+", every, REFUSE, "tokens sign with RSA over SHA-1 and SHA-2", "not supported"),
     Rule(
         r"rsa_signature_\w+",
         flagged("MissingNull"),
@@ -163,7 +172,32 @@ RULES: tuple[Rule, ...] = (
         "the wire has no salt length, and this is the one we use",
         invalid=True,
     ),
+    Rule(r"rsa_oaep_\w+", two_hashes, REFUSE, "the wire has one hash, for OAEP and for its MGF1", "could not be"),
+    Rule(r"rsa_three_primes_\w+", every, REFUSE, "FIPS 186-5 §5.1: an RSA modulus has two prime factors", "the key"),
+    Rule(
+        r"rsa_oaep_misc",
+        flagged("SmallIntegerCiphertext"),
+        ACCEPT,
+        "a small integer is encrypted like any other (RFC 8017 §7.1.2); nobody makes one by chance",
+    ),
     # -- elliptic curves -----------------------------------------------------------------------------------------------
-    Rule(r"ec\w+_brainpool\w+", every, REFUSE, "the wire has no name for the curve", "the key"),
+    Rule(r"ec\w+_brainpoolP(224|320)r1\w*", every, REFUSE, "no library we stand on has the curve", "key"),
     Rule(r"ecdsa_secp(192|224)k1_\w+", every, REFUSE, "no library we stand on has the curve", "the key"),
+    Rule(r"ecdh_\w+", flagged("UnnamedCurve"), REFUSE, "RFC 5480 §2.1.1: a curve is named, not spelled out", "value"),
+    Rule(r"ecdh_\w+", flagged("InvalidAsn"), REFUSE, "X.690 §10: a key has one encoding in DER", "DER"),
+    Rule(
+        r"ecdh_\w+", flagged("CompressedPoint"), ACCEPT, "SEC 1 §2.3.4: a point has two encodings, and both are checked"
+    ),
+    Rule(
+        r"x(25519|448)\w*",
+        flagged("ZeroSharedSecret"),
+        REFUSE,
+        "RFC 7748 §6: a secret of zeros is anybody's",
+        "low order",
+    ),
+    Rule(r"x(25519|448)\w*", acceptable, ACCEPT, "RFC 7748 §5: every string of the right length is a public key"),
+    # -- what else is signed, encapsulated and tokenised ---------------------------------------------------------------
+    Rule(r"dsa_\w+", flagged("MissingZero"), REFUSE, "X.690 §8.3: an integer has one encoding in DER", "False"),
+    Rule(r"mlkem_512\w*", every, REFUSE, "no library we stand on has ML-KEM-512", "the key"),
+    Rule(r"aes_ff1_\w+", flagged("SmallMessageSize"), REFUSE, "SP 800-38G rev 1: a million texts or more", "1,000,000"),
 )

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kms.crypto.algorithm import SignatureParameters
-from kms.crypto.algorithms.ec import HASHES
+from kms.crypto.algorithms.weierstrass import HASHES
 from kms.crypto.asymmetric import private_der, public_der
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from tests.vectors.corridor import Lab

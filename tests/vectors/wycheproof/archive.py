@@ -46,7 +46,8 @@ class Vector:
         return bytes.fromhex(self.fields[name])
 
     def __str__(self) -> str:
-        return f"{self.file} tcId {self.number} ({self.result}: {self.fields['comment']}; {', '.join(self.flags)})"
+        comment = self.fields.get("comment", "")
+        return f"{self.file} tcId {self.number} ({self.result}: {comment}; {', '.join(self.flags)})"
 
 
 @functools.cache
