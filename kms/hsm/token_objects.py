@@ -181,8 +181,8 @@ def shared_secret(key: Key, spec: KeySpec, point: bytes) -> SecretBytes:
 
     A peer's point must lie on the curve before the private key meets it (SP 800-56A §5.6.2.3.3).
 
-    SoftHSM 2.6.1 takes a point whose second byte happens to be the number of those after it for the DER OCTET STRING
-    that PKCS#11 also allows (v2.40 §2.3.6), one in 256 on curves up to 384 bits, and fails. Those go there in DER.
+    SoftHSM 2.6.1 takes a point whose x begins like a DER length that fits, short or long, for the DER OCTET STRING that
+    PKCS#11 also allows (v2.40 §2.3.6), one in 256 on curves up to 384 bits, and fails. Those go there in DER.
     """
     if point[:1] != b"\x04":
         raise DataRejected("the EC point is not in the uncompressed form of X9.62")
@@ -190,7 +190,7 @@ def shared_secret(key: Key, spec: KeySpec, point: bytes) -> SecretBytes:
     try:
         return _shared_secret(key, spec, point)
     except pkcs11.PKCS11Error:
-        if point[1] != len(point) - 2:
+        if point[1] != len(point) - 2 and point[1:3] != bytes([0x81, len(point) - 3]):
             raise
         return _shared_secret(key, spec, bytes([_OCTET_STRING, len(point)]) + point)
 

@@ -119,6 +119,17 @@ def test_a_point_that_looks_like_der_is_taken_for_what_it_is(module: Pkcs11Modul
     assert key.agree(point).reveal() == private.exchange(ec.ECDH(), peer.public_key())
 
 
+@pytest.mark.skipif("NistP224" not in CURVES_HERE, reason="the token at hand lacks P-224")
+def test_a_point_that_looks_like_long_der_is_taken_for_what_it_is(module: Pkcs11Module) -> None:
+    """One in 65,536, with a length in the long form; this one is Wycheproof's (ecdh_secp224r1, tcId 370)."""
+    key, private = _pair(module, "NistP224")
+    point = bytes.fromhex(
+        "048136d0ddb78a4de3fa13facf09e691788d51d6e83b4ce80bf2604c9afdecb5a04bc5dcd6699a5a2bb0afb6b6152f2fa52b52a92cade14301"
+    )
+    peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP224R1(), point)
+    assert key.agree(point).reveal() == private.exchange(ec.ECDH(), peer)
+
+
 @pytest.mark.parametrize("curve", CURVES_HERE)
 def test_a_point_that_is_not_on_the_curve_is_bad_data(module: Pkcs11Module, curve: str) -> None:
     key, _ = _pair(module, curve)
