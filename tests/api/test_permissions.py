@@ -20,8 +20,10 @@ from kms.api.wire.base import Endpoint
 from kms.crypto.algorithm import CipherParameters
 from kms.objects.models import SecurityObject
 from kms.operations.command import ObjectRef
+from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
 from kms.operations.executor import execute
+from kms.operations.making import ObjectTemplate
 from policies.permissions import Permission
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
@@ -114,6 +116,25 @@ def app_body(world: World) -> dict[str, Any]:
     return {"name": unique("app"), "add_groups": {group: ["ENCRYPT"]}, "default_group": group}
 
 
+def persist_body(world: World) -> dict[str, Any]:
+    template = ObjectTemplate(None, "AES", world.tenant.group.id, size=256, transient=True)
+    made = execute(world.tenant.app, CreateObject(template)).transient
+    group = str(world.tenant.group.id)
+    return {"name": unique("kept"), "group_id": group, "transient_key": base64.b64encode(made).decode()}
+
+
+def custodians(world: World) -> list[dict[str, str]]:
+    return [{"user": str(world.tenant.alice.id)}, {"app": str(world.tenant.app.id)}]
+
+
+def components_body(world: World) -> dict[str, Any]:
+    parts = [
+        {"component": base64.b64encode(bytes([number]) * 16).decode(), "custodian": custodian}
+        for number, custodian in enumerate(custodians(world))
+    ]
+    return {"key": new_key(world), "custodians": custodians(world), "components": parts}
+
+
 CASES: dict[str, Case] = {
     "Refresh": Case("alice", 204, 204),
     "Reauthenticate": Case("alice", 200, 200),
@@ -192,9 +213,18 @@ CASES["Agree"] = Case(
 CASES["GetKcv"] = Case("app", 200, 404, lambda w: {"kid": w.keys["AES"]})
 CASES["VerifyKcv"] = Case("app", 200, 200, lambda _w: {"kcv": "000000", "value": DATA, "obj_type": "AES"})
 CASES["DigestSobject"] = Case("app", body=lambda w: {"key": {"kid": w.keys["AES"]}, "alg": "SHA256"})
+CASES["CopySobject"] = Case("alice", body=lambda w: {"name": unique("copy"), "key": {"kid": w.keys["AES"]}})
+# A transient key of another account is not one at all.
+CASES["PersistTransientKey"] = Case("app", outside=400, body=lambda w: persist_body(w))
+CASES["ExportSobjectComponents"] = Case(
+    "alice", body=lambda w: {"key": {"kid": w.keys["exported"]}, "custodians": custodians(w)}
+)
+CASES["ImportSobjectByComponents"] = Case("alice", body=lambda w: components_body(w))
+CASES["GetKeyAttestation"] = Case("alice", 200, 404, lambda w: {"key": {"kid": w.keys["EC"]}})
 ENDING = {"Terminate", "Reauthenticate"}
-# Logging in is open to all (test_bad_input); the other two are walked through at the end of this file.
-ELSEWHERE = {"Encapsulate", "Decapsulate", "ProcessInvite", "DeleteAccount", "Authenticate"}
+# Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
+# have a file of their own; the others are walked through at the end of this one.
+ELSEWHERE = {"Encapsulate", "Decapsulate", "ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch"}
 
 
 @pytest.fixture(scope="module")
