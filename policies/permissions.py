@@ -268,7 +268,7 @@ APP_ADMINISTRATOR = frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Perm
 
 # What the server does on its own, in every group of the account it works in.
 SYSTEM_KEEPER = frozenset(
-    {Permission.OBJECT_GET, Permission.OBJECT_ROTATE, Permission.OBJECT_CREATE, Permission.OBJECT_COPY}
+    {Permission.GROUP_GET, Permission.OBJECT_GET, Permission.OBJECT_ROTATE, Permission.OBJECT_CREATE}
 )
 
 
