@@ -38,6 +38,7 @@ def key_wrap_mechanism(key: ObjectSnapshot, parameters: CipherParameters) -> Wra
         ("ad", parameters.aad),
         ("tag_len", parameters.tag_bits),
         ("tag", parameters.tag),
+        ("RSA padding", parameters.padding),
     ):
         if value is not None:
             raise ParameterInvalid(f"{mode} mode takes no {name}")

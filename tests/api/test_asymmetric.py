@@ -17,7 +17,7 @@ from tests.kit.tenants import Tenant, new_tenant, unique
 
 KEYS = "/crypto/v1/keys"
 SHA256_OAEP = {"OAEP": {"mgf": {"mgf1": {"hash": "SHA256"}}}}
-ANY_PADDING = {"encryption_policy": [{}]}
+ANY_PADDING: dict[str, Any] = {"encryption_policy": [{}]}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from kms.crypto.algorithm import CipherParameters, SignatureParameters
 from kms.crypto.algorithms.rsa import HASHES
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import KeyOperation
-from kms.crypto.options import KeyOptions, PaddingRule, RsaOptions
+from kms.crypto.options import CipherOptions, KeyOptions, PaddingRule, RsaOptions
 from kms.hsm.errors import DataRejected
 from kms.operations.command import ObjectRef
 from kms.operations.creation import UnwrapKey
@@ -179,6 +179,14 @@ def test_parameters_of_other_ciphers_are_refused(tenant: Tenant, parameters: Cip
 def test_a_block_cipher_takes_no_rsa_padding(tenant: Tenant, parameters: CipherParameters) -> None:
     with pytest.raises(ParameterInvalid):
         execute(tenant.app, Encrypt(tenant.key("AES"), "AES", parameters, bytes(16)))
+
+
+def test_a_wrapping_mode_of_the_key_takes_no_rsa_padding_either(tenant: Tenant) -> None:
+    key = tenant.key("AES", options=KeyOptions(cipher=CipherOptions(mode="KWP")))
+    subject = tenant.key("AES", operations=["encrypt", "export"])
+    assert execute(tenant.app, WrapKey(key, subject, "AES", CipherParameters())).ciphertext
+    with pytest.raises(ParameterInvalid, match="takes no RSA padding"):
+        execute(tenant.app, WrapKey(key, subject, "AES", OAEP))
 
 
 # -- PKCS#1 v1.5 ---------------------------------------------------------------------------------------------------
