@@ -200,6 +200,12 @@ VARIABLES: tuple[Variable, ...] = (
         "Opened keys each process keeps in the token.",
     ),
     Variable(
+        "KEYSTEAD_KEEPER_SECONDS",
+        _between(1, 3600),
+        "20",
+        "How often a process looks for keys whose rotation is due.",
+    ),
+    Variable(
         "KEYSTEAD_MAX_BODY",
         _between(1024, 1024**3),
         "4194304",
@@ -232,6 +238,7 @@ class Environment:
     secret_key_file: Path
     workers: int
     handle_cache: int
+    keeper_seconds: int
     max_body: int
 
     @property
@@ -297,6 +304,7 @@ def _assemble(values: dict[str, Any]) -> Environment:
         secret_key_file=values["KEYSTEAD_SECRET_KEY_FILE"] or data / "secret_key",
         workers=values["KEYSTEAD_WORKERS"],
         handle_cache=values["KEYSTEAD_HANDLE_CACHE"],
+        keeper_seconds=values["KEYSTEAD_KEEPER_SECONDS"],
         max_body=values["KEYSTEAD_MAX_BODY"],
     )
 

@@ -25,7 +25,6 @@ APPLICATION = "kms.config.asgi:application"
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than the pauses of a pooled client, shorter than Go's 90, which then closes first
 DRAIN_SECONDS = 20
-KEEPER_SECONDS = 20.0  # how late a rotation may be; one cheap query each time
 BIND_SECONDS = 8.0  # a killed parent's workers finish what they have before they let the socket go
 
 # TLS 1.3 suites are not named here and stay as OpenSSL has them; these are what is left of 1.2.
@@ -40,9 +39,11 @@ class WorkerConfig(uvicorn.Config):
     def load(self) -> None:
         _die_with_parent()
         super().load()
-        from kms.config import keeper  # after the application has set Django up
+        from django.conf import settings  # after the application has set Django up
 
-        keeper.start(KEEPER_SECONDS)
+        from kms.config import keeper
+
+        keeper.start(settings.KEYSTEAD.keeper_seconds)
 
 
 class Supervisor(Multiprocess):

@@ -60,6 +60,7 @@ def test_http_is_refused_off_loopback(host: str) -> None:
         {"KEYSTEAD_WORKERS": "-1"},
         {"KEYSTEAD_WORKERS": "२"},
         {"KEYSTEAD_HANDLE_CACHE": "0"},
+        {"KEYSTEAD_KEEPER_SECONDS": "0"},
         {"KEYSTEAD_MAX_BODY": "12"},
         {"KEYSTEAD_TOKEN_LABEL": "a" * 33},
         {"KEYSTEAD_ALLOWED_HOSTS": "https://kms.example.org"},
