@@ -6,9 +6,10 @@ They share every step but the waiting, and a test compares them route by route.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -30,6 +31,19 @@ JSON = "application/json"
 MAX_PARAMETERS = 64
 _CREDENTIAL_ATTEMPTS = 3
 _encode = msgspec.json.Encoder().encode
+
+
+class Route(Protocol):
+    """What of an endpoint or a stream says who may knock."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def anonymous(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +87,30 @@ def handle(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
 async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
     """For the event loop: waits for nothing on a cache hit but the record."""
     try:
-        for _ in range(_CREDENTIAL_ATTEMPTS):
-            try:
-                principal = authenticator.remembered(incoming.authorization)
-                if principal is None or principal is ANONYMOUS:
-                    principal = await off_loop(_principal, endpoint, incoming)
-                command = _command(endpoint, incoming, principal)
-                return _rendered(endpoint, await execute_async(principal, command, context=incoming.context))
-            except CredentialStale:
-                authenticator.forget(incoming.authorization)
-        raise CredentialStale
+        return _rendered(endpoint, await run_async(endpoint, incoming, partial(_command, endpoint, incoming)))
     except Exception as error:
         return failed(error)
 
 
-def _principal(endpoint: Endpoint, incoming: Incoming) -> Principal:
+async def run_async(route: Route, incoming: Incoming, make: Callable[[Principal], Command]) -> Any:
+    """One command's result, for edges that render it themselves. Raises what its ending was."""
+    for _ in range(_CREDENTIAL_ATTEMPTS):
+        try:
+            principal = await authenticate_async(route, incoming)
+            return await execute_async(principal, make(principal), context=incoming.context)
+        except CredentialStale:
+            authenticator.forget(incoming.authorization)
+    raise CredentialStale
+
+
+async def authenticate_async(route: Route, incoming: Incoming) -> Principal:
+    principal = authenticator.remembered(incoming.authorization)
+    if principal is None or principal is ANONYMOUS:
+        principal = await off_loop(_principal, route, incoming)
+    return principal
+
+
+def _principal(endpoint: Route, incoming: Incoming) -> Principal:
     """Who calls, or NotAuthenticated, recorded: a credential that is not recognised never becomes a call.
 
     It comes before the body is looked at, so that a stranger learns nothing from how one is refused.

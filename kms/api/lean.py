@@ -1,23 +1,23 @@
 """The edge at the ASGI layer: reads every body under one limit, serves lean routes itself and hands the rest to Django.
 
+Streams have no whole body, and so no limit but each frame's: they are read as they come (``streaming``).
+
 Django's middleware, views and ORM cost more than the whole budget of a hot call. The corridor is not bypassed: the same
 parsers, the same decision, the same record (tests/api compares both edges route by route).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
 
-from kms.api.errors import PayloadTooLarge
-from kms.api.handling import Incoming, Outgoing, failed, handle_async
+from kms.api import streaming
+from kms.api.asgi import Headers, Message, Receive, Scope, Send, answer, header, incoming
+from kms.api.errors import MethodNotAllowed, PayloadTooLarge
+from kms.api.handling import failed, handle_async
 from kms.api.routes import LEAN
+from kms.api.wire.streams import STREAMS
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -32,11 +32,17 @@ class LeanEdge:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        headers = scope["headers"]
+        stream = STREAMS.get(scope["path"])
+        if stream is not None:
+            if scope["method"] == stream.method:
+                await streaming.serve(stream, scope, receive, send)
+            else:
+                await answer(send, failed(MethodNotAllowed()), None)
+            return
         try:
-            body = await self._read(headers, receive)
+            body = await self._read(scope["headers"], receive)
         except PayloadTooLarge as error:
-            await _send(send, failed(error), None, close=True)
+            await answer(send, failed(error), None, close=True)
             return
         if body is None:
             return  # the client went away
@@ -44,19 +50,11 @@ class LeanEdge:
         if match is None:
             await self._application(scope, _replay(body, receive), send)
             return
-        client = scope.get("client")
-        incoming = Incoming(
-            path=match.parameters,
-            query=scope["query_string"].decode("latin-1"),
-            body=body,
-            authorization=_header(headers, b"authorization"),
-            client_ip=client[0] if client else None,
-            request_id=uuid4(),
-        )
-        await _send(send, await handle_async(match.endpoint, incoming), incoming)
+        request = incoming(scope, match.parameters, body)
+        await answer(send, await handle_async(match.endpoint, request), request.request_id)
 
-    async def _read(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
-        declared = _header(headers, b"content-length")
+    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
+        declared = header(headers, b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > self._max_body:
             raise PayloadTooLarge(self._too_large)
         message = await receive()
@@ -86,13 +84,6 @@ class LeanEdge:
         return f"The request body is larger than {self._max_body} bytes"
 
 
-def _header(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None
-
-
 def _replay(body: bytes, receive: Receive) -> Receive:
     """The body again for Django, then whatever comes (a disconnect)."""
     sent = False
@@ -105,20 +96,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-async def _send(send: Send, outgoing: Outgoing, incoming: Incoming | None, *, close: bool = False) -> None:
-    headers = [
-        (b"content-type", outgoing.content_type.encode()),
-        (b"content-length", str(len(outgoing.body)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    if incoming is not None:
-        headers.append((b"x-request-id", str(incoming.request_id).encode()))
-    if outgoing.status == 401:
-        headers.append((b"www-authenticate", b'Bearer realm="keystead"'))
-    if close:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
-    await send({"type": "http.response.body", "body": outgoing.body})

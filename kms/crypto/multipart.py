@@ -2,7 +2,7 @@
 
 The caller carries the state, plain values that hold up to a block of data and, for GCM, the hash subkey: whoever keeps
 it seals it. GCM is GCTR and GHASH side by side (SP 800-38D §7), so that decryption answers before the tag is known;
-nothing of it may be trusted until ``tag`` agrees. It must not know where keys and states live, rows, rights or the wire.
+nothing of it may be trusted until ``tag`` agrees. It must not know where keys and states live, rows or the wire.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The token seals a head when the operation begins: whose it is, under which key, until when, and a secret of its own.
 Under that secret each step encrypts where the cipher stands, because the token's sealing key has only so many messages
-in it (SP 800-38D §8.3). A state that is presented twice is continued twice: the server keeps nothing. It decides nothing.
+in it (SP 800-38D §8.3). A state that is presented twice is continued twice: the server keeps nothing.
 """
 
 from __future__ import annotations
