@@ -19,6 +19,7 @@ from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
 from kms.crypto.algorithm import CipherParameters
 from kms.objects.models import SecurityObject
+from kms.operations.agreement import EncapsulateKey
 from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
@@ -109,6 +110,13 @@ def unwrap_body(world: World, *, by_path: bool) -> dict[str, Any]:
 def derived(world: World, **fields: Any) -> dict[str, Any]:
     group = str(world.tenant.group.id)
     return {"name": unique("d"), "group_id": group, "key_type": "SECRET", "key_size": 256, **fields}
+
+
+def decapsulated(world: World) -> dict[str, Any]:
+    template = ObjectTemplate(unique("d"), "SECRET", world.tenant.group.id)
+    sent = execute(world.tenant.app, EncapsulateKey(ObjectRef(id=UUID(world.keys["MLKEM"])), template))
+    ciphertext = base64.b64encode(sent.ciphertext).decode()
+    return derived(world, key={"kid": world.keys["MLKEM"]}, ciphertext=ciphertext)
 
 
 def app_body(world: World) -> dict[str, Any]:
@@ -210,6 +218,8 @@ CASES["Agree"] = Case(
         w, private_key={"kid": w.keys["EC"]}, public_key={"kid": w.keys["EC"]}, mechanism="diffie_hellman"
     ),
 )
+CASES["Encapsulate"] = Case("app", body=lambda w: derived(w, key={"kid": w.keys["MLKEM"]}))
+CASES["Decapsulate"] = Case("app", body=decapsulated)
 CASES["GetKcv"] = Case("app", 200, 404, lambda w: {"kid": w.keys["AES"]})
 CASES["VerifyKcv"] = Case("app", 200, 200, lambda _w: {"kcv": "000000", "value": DATA, "obj_type": "AES"})
 CASES["DigestSobject"] = Case("app", body=lambda w: {"key": {"kid": w.keys["AES"]}, "alg": "SHA256"})
@@ -224,7 +234,7 @@ CASES["GetKeyAttestation"] = Case("alice", 200, 404, lambda w: {"key": {"kid": w
 ENDING = {"Terminate", "Reauthenticate"}
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
 # have a file of their own; the others are walked through at the end of this one.
-ELSEWHERE = {"Encapsulate", "Decapsulate", "ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch"}
+ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch"}
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +246,7 @@ def world() -> World:
         "EC": tenant.key("EC", curve="NistP256"),
         "exported": tenant.key(operations=["encrypt", "export"]),
         "BIP32": tenant.imported("BIP32", base58check(XPUB_1)),
+        "MLKEM": tenant.key("MLKEM", curve="MlKem768"),
     }
     removable = tenant.member("member")
     ids = {kind: str(ref.id) for kind, ref in keys.items()} | states(tenant, keys["AES"])
