@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
@@ -29,18 +28,18 @@ class Lab:
     def __init__(self, tenant: Tenant, tally: Tally) -> None:
         self._tenant = tenant
         self._tally = tally
-        self._keys: dict[tuple[str, bytes], ObjectRef] = {}
+        self._keys: dict[tuple[str, bytes, str], ObjectRef] = {}
 
     def saw(self, family: str, file: str, **counts: int) -> None:
         """For the table of `make vectors`: valid, invalid and on_purpose."""
         self._tally.add(EDGE, family, file, {name.replace("_", " "): count for name, count in counts.items()})
 
     def key(self, kind: str, material: bytes, *operations: str, **fields: Any) -> ObjectRef:
-        found = self._keys.get((kind, material))
-        if found is None:
-            asked: Mapping[str, Any] = {"operations": operations} if operations else {}
-            found = self._keys[kind, material] = self._tenant.imported(kind, material, **asked, **fields)
-        return found
+        asked = {**fields, "operations": operations} if operations else fields
+        slot = (kind, material, repr(asked))
+        if slot not in self._keys:
+            self._keys[slot] = self._tenant.imported(kind, material, **asked)
+        return self._keys[slot]
 
     def encrypt(self, key: ObjectRef, plaintext: bytes, parameters: CipherParameters) -> Encrypted:
         result: Encrypted = self.run(Encrypt(key, None, parameters, plaintext)).value

@@ -1,9 +1,10 @@
-"""Keys that Wycheproof publishes as bare bytes, in the encodings that the wire takes. Nothing is checked here."""
+"""Keys that are published as bare bytes, in the encodings that the wire takes. Nothing is checked here."""
 
 from __future__ import annotations
 
 # RFC 8410 §3 and the NIST arc 2.16.840.1.101.3.4.4 (FIPS 203), as contents of an OBJECT IDENTIFIER.
 X25519, X448 = bytes.fromhex("2b656e"), bytes.fromhex("2b656f")
+ED25519, ED448 = bytes.fromhex("2b6570"), bytes.fromhex("2b6571")
 ML_KEM = {
     "ML-KEM-512": bytes.fromhex("608648016503040401"),
     "ML-KEM-768": bytes.fromhex("608648016503040402"),
