@@ -419,8 +419,8 @@ def a_key_of_impossible_size_is_400() -> None:
 
 @step
 def a_type_that_is_not_offered_is_400() -> None:
-    request = sdk.SobjectRequest(name=name_of("bad"), obj_type=sdk.ObjectType.DES3, key_size=168)
-    refused(400, "DES3", kept["app"].SecurityObjectsApi.generate_security_object, request)
+    request = sdk.SobjectRequest(name=name_of("bad"), obj_type=sdk.ObjectType.LEDABETA)
+    refused(400, "LEDABETA", kept["app"].SecurityObjectsApi.generate_security_object, request)
 
 
 @step

@@ -81,12 +81,14 @@ def ours() -> rsa.RSAPrivateKey:
         (SHA256_OAEP, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"label")),
         ({"OAEP": {}}, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), b"label")),  # noqa: S303 - the default
         (None, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), b"label")),  # noqa: S303 - likewise
+        ("OAEP_MGF1_SHA256", padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"label")),
         ({"PKCS1_V15": {}}, padding.PKCS1v15()),
+        ("PKCS1_V15", padding.PKCS1v15()),
     ],
 )
 def test_encryption_takes_the_modes_of_the_wire(rest: Rest, ours: rsa.RSAPrivateKey, mode: Any, theirs: Any) -> None:
     kid = rest.key("RSA", value=b64(der(ours)), rsa=ANY_PADDING)["kid"]
-    extra = {} if mode == {"PKCS1_V15": {}} else {"label": b64(b"label")}
+    extra = {} if isinstance(theirs, padding.PKCS1v15) else {"label": b64(b"label")}
     body = {"key": {"kid": kid}, "alg": "RSA", **extra, **({} if mode is None else {"mode": mode})}
     made = rest.done("/crypto/v1/encrypt", {**body, "plain": b64(b"data")})
     assert made.keys() == {"cipher", "kid"}

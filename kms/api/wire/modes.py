@@ -12,11 +12,22 @@ from kms.api.wire.base import WireError
 ENCRYPTION_PADDINGS = ("OAEP", "PKCS1_V15", "RAW_DECRYPT")
 SIGNATURE_PADDINGS = ("PKCS1_V15", "PSS")
 MASKED_PADDINGS = ("OAEP", "PSS")
+# What the paddings were called before they had options; the Python client lists these names still.
+OLDER_PADDINGS: dict[str, tuple[str, str | None]] = {
+    "PKCS1_V15": ("PKCS1_V15", None),
+    "OAEP_MGF1_SHA1": ("OAEP", "SHA1"),
+    "OAEP_MGF1_SHA256": ("OAEP", "SHA256"),
+    "OAEP_MGF1_SHA384": ("OAEP", "SHA384"),
+    "OAEP_MGF1_SHA512": ("OAEP", "SHA512"),
+}
 ML_DSA_VARIANTS = ("PURE", "PRE_HASH", "EXTERNAL_MU")
 
 
 def encryption_mode(value: Any) -> dict[str, Any]:
     """A cipher mode by name, or RSA's padding as an object: ``{"OAEP": {"mgf": {"mgf1": {"hash": "SHA256"}}}}``."""
+    if isinstance(value, str) and value in OLDER_PADDINGS:
+        padding, mgf_hash = OLDER_PADDINGS[value]
+        return {"padding": padding, "mgf_hash": mgf_hash}
     if value is None or isinstance(value, str):
         return {"mode": value}
     padding, options = _one_of(value, ENCRYPTION_PADDINGS, "mode is the name of a cipher mode, or an object")
