@@ -311,7 +311,8 @@ def _describe_mac(command: Any) -> Mapping[str, Detail]:
 
 
 def _describe_wrap(command: WrapKey) -> Mapping[str, Detail]:
-    return {"algorithm": command.algorithm, "mode": command.parameters.mode, "subject": str(command.subject)}
+    mode = command.parameters.mode or command.parameters.padding
+    return {"algorithm": command.algorithm, "mode": mode, "subject": str(command.subject)}
 
 
 def _describe_digest(command: Digest) -> Mapping[str, Detail]:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from kms.audit.models import AuditRecord
 from kms.crypto.algorithm import CipherParameters, SignatureParameters
 from kms.crypto.algorithms.rsa import HASHES
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -229,6 +230,14 @@ def test_an_oracle_by_way_of_unwrapping_hears_nothing_either(tenant: Tenant) -> 
     ciphertext = next(c for c in malformed(20) if decrypted(tenant, key, V15, c))
     view = execute(tenant.app, UnwrapKey(key, "RSA", V15, ciphertext, template))
     assert view.row.size == 8 * len(decrypted(tenant, key, V15, ciphertext))
+
+
+def test_the_record_says_which_padding_was_used(tenant: Tenant) -> None:
+    key = imported(tenant)
+    decrypted(tenant, key, V15, encrypted(tenant, key, V15, b"data"))
+    execute(tenant.app, Sign(key, SignatureParameters("SHA256", "PSS"), data=b"data"))
+    entries = AuditRecord.objects.filter(account_id=tenant.account.id).order_by("-sequence")[:3]
+    assert [entry.details["mode"] for entry in entries] == ["PSS", "PKCS1_V15", "PKCS1_V15"]
 
 
 # -- RAW_DECRYPT ---------------------------------------------------------------------------------------------------
