@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kryoptic lint bench compat lock clean
+.PHONY: help run test test-kryoptic vectors lint bench compat lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,12 @@ test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's
 test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use
 	@sh tests/hsm/kryoptic/build.sh $(KRYOPTIC)
 	@KEYSTEAD_PKCS11_MODULE=$(CURDIR)/$(KRYOPTIC)/libkryoptic_pkcs11.so \
-	  $(BIN)/python -m pytest $(or $(ARGS),tests/hsm)
+	  $(BIN)/python -m pytest $(or $(ARGS),tests/operations tests/objects tests/crypto tests/vectors tests/hsm)
+
+vectors: $(VENV)/.dev-lock ## Run every published vector, on each token there is, and print how they ended
+	@failed=0; for module in "" $(wildcard $(CURDIR)/$(KRYOPTIC)/libkryoptic_pkcs11.so); do \
+	  KEYSTEAD_PKCS11_MODULE=$$module $(BIN)/python -m pytest -q tests/vectors --vectors=all $(ARGS) || failed=1; \
+	done; exit $$failed
 
 lint: $(VENV)/.dev-lock ## Style, types, walls between rooms, migrations, deployment checks
 	$(BIN)/ruff check .
