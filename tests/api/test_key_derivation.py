@@ -10,7 +10,9 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from kms.crypto.asymmetric import public_der
 from kms.operations.command import ObjectRef
@@ -65,7 +67,8 @@ def test_a_derived_key_is_shown_with_its_parent(tenant: Tenant, client: httpx.Cl
     material = os.urandom(32)
     key = tenant.imported("AES", material, operations=["derive"])
     path = f"keys/{key.id}/derive" if by_path else "derive"
-    made = sent(client, tenant, path, mechanism=HKDF_SHA256, **({} if by_path else {"key": kid(key)}), **wanted())
+    named: dict[str, Any] = {} if by_path else {"key": kid(key)}
+    made = sent(client, tenant, path, mechanism=HKDF_SHA256, **named, **wanted())
     assert made["key_creation_method"] == {"method": "Derive"}
     assert (made["origin"], made["links"]) == ("FortanixHSM", {"parent": str(key.id)})
     assert value_of(client, tenant, made) == HKDF(hashes.SHA256(), 32, b"salt", b"info").derive(material)
@@ -75,7 +78,7 @@ def test_a_derived_key_is_shown_with_its_parent(tenant: Tenant, client: httpx.Cl
 
 def test_everything_a_new_object_can_have_is_taken(tenant: Tenant, client: httpx.Client) -> None:
     key = tenant.key(operations=["derive"])
-    fields = {
+    fields: dict[str, Any] = {
         "description": "d",
         "custom_metadata": {"a": "b"},
         "enabled": False,
@@ -142,14 +145,8 @@ def test_the_vendors_wallet_plug_in_finds_its_way(tenant: Tenant, client: httpx.
     assert len(signatures) == 1
     point = base64.b64decode(leaf["pub_key"])[45:]
     ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), point).verify(
-        base64.b64decode(signatures.pop()), bytes(32), ec.ECDSA(hashes_of_32())
+        base64.b64decode(signatures.pop()), bytes(32), ec.ECDSA(Prehashed(hashes.SHA256()))
     )
-
-
-def hashes_of_32() -> Any:
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
-    return Prehashed(hashes.SHA256())
 
 
 def test_a_kept_key_of_a_tree_shows_its_path(tenant: Tenant, client: httpx.Client) -> None:
@@ -197,8 +194,6 @@ def test_an_inline_public_key_is_agreed_with(tenant: Tenant, client: httpx.Clien
     made = sent(client, tenant, "agree", **body)
     assert made["key_creation_method"] == {"method": "Agree"}
     shown = client.get(f"{CRYPTO}/keys/{ours.id}", auth=tenant.api_key()).json()["pub_key"]
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
     public: Any = load_der_public_key(base64.b64decode(shown))
     assert value_of(client, tenant, made) == theirs.exchange(ec.ECDH(), public)
 
@@ -219,6 +214,16 @@ def test_there_is_one_mechanism_of_agreement(tenant: Tenant, client: httpx.Clien
     ours = tenant.key("EC", curve="NistP256", operations=["agree"])
     body = wanted(private_key=kid(ours), public_key=kid(ours), mechanism="mqv")
     assert "diffie_hellman" in sent(client, tenant, "agree", 400, **body)
+
+
+def test_an_encapsulated_key_comes_with_its_ciphertext(tenant: Tenant, client: httpx.Client) -> None:
+    key = tenant.key("MLKEM", curve="MlKem768")
+    answer = sent(client, tenant, "encapsulate", key=kid(key), **wanted(size=None))
+    assert answer["key"]["key_creation_method"] == {"method": "Encapsulate"}
+    body = {"key": kid(key), "ciphertext": answer["ciphertext"], **wanted(size=None)}
+    made = sent(client, tenant, "decapsulate", **body)
+    assert (made["key_creation_method"], made["key_size"]) == ({"method": "Decapsulate"}, 256)
+    assert value_of(client, tenant, made) == value_of(client, tenant, answer["key"])
 
 
 # -- check values and digests --------------------------------------------------------------------------------------

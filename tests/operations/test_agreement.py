@@ -23,7 +23,7 @@ from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
 from policies.permissions import APP_GRANTABLE, Permission
 from tests.kit.tenants import Tenant, new_tenant
-from tests.operations.material import ec_key, pkcs8, spki
+from tests.operations.material import ec_key, pkcs8, rsa_key, spki
 from tests.operations.test_derivation import last_entry, ref, row_of, template, value_of
 
 AGREE = ["agree"]
@@ -112,8 +112,6 @@ def test_keys_of_different_curves_do_not_agree(tenant: Tenant) -> None:
 
 
 def test_keys_of_different_kinds_do_not_agree(tenant: Tenant) -> None:
-    from tests.operations.material import rsa_key
-
     ours = tenant.key("EC", curve="NistP256", operations=AGREE)
     with pytest.raises(InvalidRequest, match="of type EC and public_key of type RSA"):
         agree(tenant, ours, InlineKey("RSA", spki(rsa_key())))
@@ -228,7 +226,7 @@ def test_keys_that_do_not_encapsulate_say_so(tenant: Tenant) -> None:
         execute(tenant.app, EncapsulateKey(tenant.key(), template(tenant)))
     with pytest.raises(AccessDenied):
         execute(tenant.app, EncapsulateKey(mlkem(tenant, operations=["decapsulate"]), template(tenant)))
-    with pytest.raises((AlgorithmUnsupported, ParameterInvalid)):
+    with pytest.raises(AlgorithmUnsupported, match="512"):
         mlkem(tenant, "MlKem512")
 
 

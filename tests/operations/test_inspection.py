@@ -11,7 +11,9 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
+from kms.api.wire.sobject import wire_material
 from kms.audit.models import AuditRecord
+from kms.crypto import digest as hashing
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.hsm.module import KeySpec
@@ -137,8 +139,6 @@ def test_a_key_in_the_token_is_hashed_there(tenant: Tenant, kind: str, length: i
 
 @pytest.mark.parametrize("hash_name", ["SHA256", "SHA3_512", "BLAKE2B256", "RIPEMD160"])
 def test_an_exportable_key_is_hashed_by_any_hash(tenant: Tenant, hash_name: str) -> None:
-    from kms.crypto import digest as hashing
-
     for kind, material in (("AES", os.urandom(16)), ("HMAC", os.urandom(20)), ("SECRET", b"hunter2"), ("OPAQUE", b"o")):
         key = tenant.imported(kind, material, operations=["export"])
         assert execute(tenant.app, DigestObject(key, hash_name)).value == hashing.digest(hash_name, material)
@@ -146,8 +146,6 @@ def test_an_exportable_key_is_hashed_by_any_hash(tenant: Tenant, hash_name: str)
 
 @pytest.mark.parametrize("kind", ["EC", "RSA"])
 def test_an_exportable_pair_is_hashed_as_it_is_exported(tenant: Tenant, kind: str) -> None:
-    from kms.api.wire.sobject import wire_material
-
     material = pkcs8(ec_key() if kind == "EC" else rsa_key())
     key = tenant.imported(kind, material, operations=["sign", "export"])
     view = execute(tenant.alice, ExportObject(key))

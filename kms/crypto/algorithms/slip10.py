@@ -9,6 +9,7 @@ from kms.crypto.algorithm import Described
 from kms.crypto.algorithms.tree_key import BITS, TreeKey
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.hierarchical import NODE_BYTES, SLIP10, HdCurve, PublicNode
+from kms.crypto.operation import KeyOperation
 from kms.hsm.module import KeySpec
 from kms.secret import SecretBytes
 
@@ -17,6 +18,11 @@ class Slip10(TreeKey):
     """Its public key is shown as a SubjectPublicKeyInfo, which says what curve it is on; an extended one does not."""
 
     kind = "SLIP10"
+
+    def operations_of(self, spec: KeySpec) -> frozenset[KeyOperation]:
+        """Ed25519 has no weak children."""
+        weak = self.curve_of(spec.curve).order > 0
+        return self.operations if weak else self.operations - {KeyOperation.TRANSFORM}
 
     def curve_of(self, name: str | None) -> HdCurve:
         if name is None:
