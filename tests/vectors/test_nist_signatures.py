@@ -12,12 +12,13 @@ import cryptography_vectors
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from kms.crypto.algorithm import SignatureParameters
 from kms.crypto.algorithms.weierstrass import HASHES
 from kms.crypto.asymmetric import private_der, public_der
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.operations.command import ObjectRef
 from tests.vectors.corridor import Lab
 from tests.vectors.nist import sample, vectors
 from tests.vectors.wycheproof import asn1
@@ -169,6 +170,34 @@ def test_ecdsa_signatures_hold_outside(lab: Lab, curve: str) -> None:
         break
     else:
         pytest.fail(f"no vector for {curve}")
+
+
+def test_deterministic_ecdsa(lab: Lab) -> None:
+    """RFC 6979 appendix A.2, as OpenSSL writes it down: every signature is made again, every altered one is refused."""
+    path = "asymmetric/ECDSA/RFC6979/evppkey_ecdsa_rfc6979.txt"
+    keys: dict[str, ObjectRef] = {}
+    ends = {"made": 0, "holds": 0, "refused": 0}
+    for block in files(cryptography_vectors).joinpath(path).read_text().split("\n\n"):
+        name, _, text = block.strip().partition("\n")
+        if name.startswith("PrivateKey=P-"):
+            private = load_pem_private_key(text.encode(), None)
+            assert isinstance(private, ec.EllipticCurvePrivateKey)
+            keys[name.partition("=")[2]] = lab.key("EC", private_der(private).reveal(), "sign", "verify", "export")
+        fields = dict(line.split(" = ", 1) for line in block.splitlines() if " = " in line)
+        key = keys.get(fields.get("Key", "").replace("_PUB", "_PRIV"))
+        if key is None:
+            continue
+        message, signature = fields["Input"].strip('"').encode(), bytes.fromhex(fields["Output"])
+        if "DigestSign" in fields:
+            parameters = SignatureParameters(fields["DigestSign"], deterministic=True)
+            assert lab.sign(key, parameters, message) == signature
+            ends["made"] += 1
+        else:
+            holds = lab.holds(key, SignatureParameters(fields["DigestVerify"]), message, signature)
+            assert holds is ("Result" not in fields)
+            ends["holds" if holds else "refused"] += 1
+    assert ends == {"made": 50, "holds": 50, "refused": 50}
+    lab.saw("RFC 6979 ECDSA", path, valid=ends["made"] + ends["holds"], invalid=ends["refused"])
 
 
 # -- DSA, EdDSA, ML-DSA --------------------------------------------------------------------------------------------
