@@ -113,7 +113,8 @@ def test_keys_wait_for_no_server_to_be_used(own: RunningServer) -> None:
     app = place.ask("POST", "/sys/v1/apps", {"name": f"a{time.monotonic_ns()}", "add_groups": [place._group]})
     secret = place.ask("GET", f"/sys/v1/apps/{app['app_id']}/credential", status=200)["credential"]["secret"]
     basic = "Basic " + b64encode(f"{app['app_id']}:{secret}".encode()).decode()
-    made, deadline = [], time.monotonic() + WAIT_SECONDS
+    made: list[Any] = []
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline and len({answer["kid"] for answer in made}) < 2:
         body = {"key": {"name": "used"}, "alg": "AES", "mode": "GCM", "plain": "YWJj"}
         answer = own.request("POST", "/crypto/v1/encrypt", body, authorization=basic)

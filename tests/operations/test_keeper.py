@@ -234,7 +234,7 @@ def test_what_fails_is_tried_again_later_and_holds_up_nothing_else(
 ) -> None:
     failing, fine, keeper = due(tenant, size=192, ago=timedelta(days=3)), due(tenant, size=128), Keeper()
     moody = Moody(192, error)
-    keystore.install(lambda: moody)  # type: ignore[arg-type,return-value]  # it is the real module, mostly
+    keystore.install(lambda: moody)
     now = clock.now()
     with caplog.at_level(logging.WARNING):
         keeper._work(now)
