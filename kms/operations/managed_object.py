@@ -62,7 +62,7 @@ def state_of(row: SecurityObject, now: datetime) -> KeyState:
 
 def chain_of(row: SecurityObject, longest: int = 8) -> tuple[UUID, ...]:
     """The certificates of the account that issued this one, upwards to a self-signed one or to where they end."""
-    chain: list[UUID] = []
+    chain, start = list[UUID](), row.id
     while len(chain) < longest and "der" in row.attributes and not row.attributes["self_signed"]:
         issuers = SecurityObject.objects.filter(
             account_id=row.account_id,
@@ -70,7 +70,7 @@ def chain_of(row: SecurityObject, longest: int = 8) -> tuple[UUID, ...]:
             attributes__has_key="der",  # it goes with the material
             deletion_date__isnull=True,
             attributes__subject=row.attributes.get("issuer"),
-        ).exclude(id__in=[row.id, *chain])
+        ).exclude(id__in=[start, *chain])
         named = (found for found in issuers.order_by("created_at") if issued_by(row.attributes, found.attributes))
         issuer = next(named, None)
         if issuer is None:
