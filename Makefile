@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kryoptic vectors lint bench compat lock clean
+.PHONY: help run test test-kryoptic vectors lint bench scale compat lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(VENV)/.dev-lock ## Style, types, walls between rooms, migrations, deploy
 
 bench: $(VENV)/.dev-lock ## Measure requests per second and latency against this machine's ceilings
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+scale: $(VENV)/.dev-lock ## Measure what a million objects cost beside a thousand (takes about ten minutes)
+	@$(BIN)/python -m tests.bench.scale $(ARGS)
 
 compat: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Count the vendor's operations that work, are refused, are missing
 	@$(BIN)/python -m tests.acceptance.compat $(ARGS)

@@ -75,6 +75,9 @@ class SecurityObject(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["account", "group", "id"], name="object_by_group"),
             models.Index(fields=["account", "id"], name="object_by_account"),
+            # A page of what a filter leaves, in the order of ids, without a look at what it takes away.
+            models.Index(fields=["account", "kind", "id"], name="object_by_kind"),
+            models.Index(fields=["account", "creator_id", "id"], name="object_by_creator"),
             GinIndex(fields=["custom_metadata"], name="object_by_metadata"),
             models.Index(fields=["parent"], condition=models.Q(parent__isnull=False), name="object_by_parent"),
             models.Index(fields=["copied_from"], condition=models.Q(copied_from__isnull=False), name="object_copies"),

@@ -122,6 +122,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="securityobject",
+            index=models.Index(fields=["account", "kind", "id"], name="object_by_kind"),
+        ),
+        migrations.AddIndex(
+            model_name="securityobject",
+            index=models.Index(fields=["account", "creator_id", "id"], name="object_by_creator"),
+        ),
+        migrations.AddIndex(
+            model_name="securityobject",
             index=models.Index(
                 condition=models.Q(("parent__isnull", False)), fields=["parent"], name="object_by_parent"
             ),
