@@ -19,6 +19,9 @@ from tests.vectors.corridor import REFUSED, Lab
 from tests.vectors.nist import Vector, sample, vectors
 from tests.vectors.wycheproof import asn1
 
+# For --vectors=all on a busy machine.
+pytestmark = pytest.mark.timeout(1800)
+
 # NIST's parameter sets of the KAS test, in the order of the curves P-192 to P-521.
 CURVES: dict[str, type[ec.EllipticCurve]] = {
     "EA": ec.SECP192R1,

@@ -17,6 +17,9 @@ from kms.hsm.errors import DataRejected
 from tests.vectors.corridor import REFUSED, Lab
 from tests.vectors.nist import Vector, sample, vectors
 
+# For --vectors=all on a busy machine.
+pytestmark = pytest.mark.timeout(1800)
+
 SIZES = (128, 192, 256)
 PARTS = ("GFSbox", "KeySbox", "VarKey", "VarTxt", "MMT")
 

@@ -23,6 +23,9 @@ from tests.vectors.corridor import Lab
 from tests.vectors.nist import sample, vectors
 from tests.vectors.wycheproof import asn1
 
+# For --vectors=all on a busy machine.
+pytestmark = pytest.mark.timeout(1800)
+
 CURVES: dict[str, type[ec.EllipticCurve]] = {
     "P-192": ec.SECP192R1,
     "P-224": ec.SECP224R1,
