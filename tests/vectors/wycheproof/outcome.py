@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from tests.vectors.acceptable import RULES, Rule
 from tests.vectors.wycheproof.archive import Vector
 
-
 _SAMPLED_BITS = 4096
 
 
