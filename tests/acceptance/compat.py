@@ -28,7 +28,10 @@ WORKS, REFUSED, MISSING = "works", "refused", "missing"
 # What is refused on purpose: a pattern for "METHOD /path", and why. Everything else that has no route is missing.
 PURPOSE: tuple[tuple[str, str], ...] = (
     (r"\w+ /sys/v1/groups/.*hmg.*", "keys live in this server's token, not in another vendor's KMS"),
-    (r"POST /crypto/v1/keys/\{\}/restore", "keys live in this server's token, not in another vendor's KMS"),
+    (
+        r"POST /crypto/v1/keys/\{\}/(restore|schedule_deletion|cancel_deletion|delete_key_material)",
+        "keys live in this server's token, not in another vendor's KMS",
+    ),
     (
         r"POST /sys/v1/session/aws_temporary_credentials",
         "keys live in this server's token, not in another vendor's KMS",
@@ -137,8 +140,11 @@ def routes() -> set[str]:
 
     django.setup()
     from kms.api.routes import ENDPOINTS
+    from kms.api.wire.streams import STREAMS
 
-    return {f"{endpoint.method} {normalised(endpoint.path)}" for endpoint in ENDPOINTS} | set(OPEN_ROUTES)
+    streams = {f"{stream.method} {stream.path}" for stream in STREAMS.values()}
+    endpoints = {f"{endpoint.method} {normalised(endpoint.path)}" for endpoint in ENDPOINTS}
+    return endpoints | streams | set(OPEN_ROUTES)
 
 
 def classified(known: Iterable[Operation], served: set[str]) -> list[Row]:
