@@ -23,8 +23,8 @@ from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
 from policies.permissions import APP_GRANTABLE, Permission
 from tests.kit.tenants import Tenant, new_tenant
+from tests.operations.deriving import last_entry, ref, row_of, template, value_of
 from tests.operations.material import ec_key, pkcs8, rsa_key, spki
-from tests.operations.test_derivation import last_entry, ref, row_of, template, value_of
 
 AGREE = ["agree"]
 CURVES: dict[str, tuple[type[ec.EllipticCurve], int]] = {

@@ -29,8 +29,8 @@ from kms.operations.making import ObjectTemplate
 from kms.secret import SecretBytes
 from policies.permissions import APP_GRANTABLE, Permission
 from tests.kit.tenants import Tenant, new_tenant
+from tests.operations.deriving import last_entry, row_of
 from tests.operations.material import ec_key, pkcs8, rsa_key, spki
-from tests.operations.test_derivation import last_entry, row_of
 
 # Two keys of each kind of block cipher, by what they are when nobody may export them.
 MATERIAL = {
