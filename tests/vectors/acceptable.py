@@ -72,11 +72,6 @@ def sized(name: str, fits: Callable[[int], bool]) -> Which:
     return lambda vector: fits(vector.group[name])
 
 
-def length(name: str, fits: Callable[[int], bool]) -> Which:
-    """By the length of a field, in bytes."""
-    return lambda vector: fits(len(vector.fields[name]) // 2)
-
-
 def truncated(vector: Published) -> bool:
     """A MAC shorter than its hash, which the file's name ends in: hmac_sha256, hmac_sha3_512."""
     size = re.split(r"sha|_", vector.file)[-1]
@@ -133,7 +128,9 @@ RULES: tuple[Rule, ...] = (
         "the wire's options for SEED have no tag length, so it has no such mode there",
         "SEED in",
     ),
-    Rule(r"\w+_wrap", flagged("ShortKey"), REFUSE, "SP 800-38F §5.3.1: KW takes two semiblocks and more"),
+    Rule(
+        r"\w+_wrap", flagged("ShortKey"), REFUSE, "SP 800-38F §5.3.1: KW takes two semiblocks and more", "could not be"
+    ),
     # -- HMAC ----------------------------------------------------------------------------------------------------------
     Rule(
         r"hmac_\w+",
@@ -156,7 +153,7 @@ RULES: tuple[Rule, ...] = (
         r"rsa_pkcs1_\w+_sig_gen",
         flagged("SmallModulus", "WeakHash", "SmallPublicKey"),
         ACCEPT,
-        "PKCS#1 allows it; a key that must not is kept from it by its options (signature_policy, minimum_key_length)",
+        "PKCS#1 allows it, and old keys are imported to go on as they did; new ones have 2048 bits and more",
     ),
     Rule(
         r"rsa_pss_\w+",
