@@ -809,7 +809,7 @@ def keep_a_transient_key() -> None:
         custom_metadata={"kept": "yes"},
     )
     found = objects.persist_security_object(request)
-    assert (found.origin, found.description) == (sdk.ObjectOrigin.TRANSIENT, "kept by the SDK")
+    assert (found.origin.value, found.description) == ("Transient", "kept by the SDK")
     assert found.custom_metadata == {"kept": "yes"}
     value = bytes(objects.get_security_object_value(found.kid).value)
     transient = _encrypt_request()

@@ -42,7 +42,7 @@ var (
 // Who calls, and what the steps leave for each other.
 var (
 	admin, app                *sdkms.Client
-	account, group            string
+	account, group, user      string
 	row                       *sdkms.App
 	apiKey                    string
 	aesKey, rsaKey, ecKey     *sdkms.Sobject
@@ -130,6 +130,8 @@ func main() {
 	administration()
 	objects()
 	data()
+	keysOfKeys()
+	batches()
 	ending()
 }
 
@@ -150,6 +152,7 @@ func sessions() {
 		answer, err := admin.AuthenticateWithUserPass(ctx, os.Getenv("STEPS_EMAIL"), os.Getenv("STEPS_PASSWORD"))
 		must(err)
 		check(answer.ExpiresIn > 0 && answer.EntityID != "", "%+v", answer)
+		user = answer.EntityID
 		return nil
 	})
 	step("a_wrong_password_is_401", func() error {
@@ -486,11 +489,11 @@ func data() {
 		return nil
 	})
 	step("a_wrong_iv_is_400", func() error {
-		short := make([]byte, 11)
+		short := make([]byte, 7)
 		_, err := app.Encrypt(ctx, sdkms.EncryptRequest{
 			Key: byID(aesKey), Alg: sdkms.AlgorithmAes, Plain: text, Mode: symmetric(sdkms.CipherModeGcm), Iv: &short,
 		})
-		refused(400, "12 bytes, not 11", err)
+		refused(400, "at least 8 bytes", err)
 		return nil
 	})
 	step("sign_and_verify_rsa_pss", func() error {
@@ -575,6 +578,122 @@ func data() {
 	})
 }
 
+// Objects made of others, and what strangers may see of them.
+func keysOfKeys() {
+	step("copy_a_key", func() error {
+		made, err := app.CopySobject(ctx, sdkms.CopySobjectRequest{
+			Key:  *byID(aesKey),
+			Dest: sdkms.SobjectRequest{Name: unique("copy"), Description: sdkms.Some("the same again")},
+		})
+		must(err)
+		check(*made.Kid != *aesKey.Kid && *made.Links.CopiedFrom == *aesKey.Kid, "%+v", made)
+		source, err := app.GetSobject(ctx, nil, *byID(aesKey))
+		must(err)
+		check(len(*source.Links.CopiedTo) == 1 && (*source.Links.CopiedTo)[0] == *made.Kid, "%+v", source.Links)
+		exported, err := app.ExportSobject(ctx, *byID(made))
+		must(err)
+		check(bytes.Equal(*exported.Value, aesMaterial), "the copy is another key")
+		return nil
+	})
+	step("a_copy_gains_no_operation", func() error {
+		_, err := app.CopySobject(ctx, sdkms.CopySobjectRequest{
+			Key: *byID(ecKey),
+			Dest: sdkms.SobjectRequest{
+				Name:   unique("copy"),
+				KeyOps: sdkms.Some(sdkms.KeyOperationsSign | sdkms.KeyOperationsExport),
+			},
+		})
+		refused(400, "does not permit", err)
+		return nil
+	})
+	step("keep_a_transient_key", func() error {
+		made, err := app.PersistTransientKey(ctx, sdkms.PersistTransientKeyRequest{
+			Name: *unique("kept"), TransientKey: *transient.TransientKey,
+		})
+		must(err)
+		check(made.Origin == sdkms.ObjectOriginTransient && made.Kid != nil, "%+v", made)
+		return nil
+	})
+	step("split_and_join_a_key", func() error {
+		custodians := []sdkms.Principal{{User: &user}, {App: &row.AppID}}
+		split, err := admin.ExportSobjectComponents(ctx, sdkms.ExportSobjectComponentsRequest{
+			Key: *byID(aesKey), Custodians: custodians, Method: sdkms.Some(sdkms.SplittingMethodXOR),
+		})
+		must(err)
+		check(len(split.Components) == 2 && *split.Components[1].Custodian.App == row.AppID, "%+v", split)
+		for number, value := range split.Components[0].Component {
+			check(value^split.Components[1].Component[number] == aesMaterial[number], "another key")
+		}
+		joined, err := admin.ImportSobjectByComponents(ctx, sdkms.ImportSobjectComponentsRequest{
+			Key: sdkms.SobjectRequest{
+				Name: unique("joined"), ObjType: sdkms.Some(sdkms.ObjectTypeAes), GroupID: &group, Kcv: split.KeyKcv,
+			},
+			Custodians: custodians,
+			Components: &split.Components,
+		})
+		must(err)
+		check(*joined.Kcv == *split.KeyKcv, "%+v", joined)
+		return nil
+	})
+	step("publish_a_public_key", func() error {
+		name := unique("published")
+		enabled := sdkms.PublishPublicKeyConfig{Enabled: &sdkms.PublishPublicKeyConfigEnabled{}}
+		key := generated(sdkms.ObjectTypeEc, sdkms.KeyOperationsSign, func(request *sdkms.SobjectRequest) {
+			request.Name, request.PublishPublicKey = name, &enabled
+			request.EllipticCurve = sdkms.Some(sdkms.EllipticCurveNistP256)
+		})
+		found, err := client(nil).GetPubkey(ctx, account, *name)
+		must(err)
+		check(len(found) == 1 && bytes.Equal(found[*key.Kid], *key.PubKey), "%+v", found)
+		_, err = client(nil).GetPubkey(ctx, account, *rsaKey.Name)
+		refused(404, "no published public key", err)
+		return nil
+	})
+}
+
+func batches() {
+	item := func(method, path string, body any) sdkms.BatchRequest {
+		return sdkms.BatchRequest{SingleItem: &sdkms.BatchRequestItem{Method: method, Operation: path, Body: body}}
+	}
+	list := func(kind sdkms.BatchExecutionType, items ...sdkms.BatchRequest) sdkms.BatchRequest {
+		return sdkms.BatchRequest{Batch: &sdkms.BatchRequestList{BatchExecutionType: kind, Items: items}}
+	}
+	encrypt := func(mode sdkms.CipherMode) sdkms.BatchRequest {
+		return item("POST", "/crypto/v1/encrypt", sdkms.EncryptRequest{
+			Key: byID(aesKey), Alg: sdkms.AlgorithmAes, Plain: text, Mode: symmetric(mode),
+		})
+	}
+	step("an_unordered_batch_runs_all", func() error {
+		answer, err := app.Batch(ctx, list(sdkms.BatchExecutionTypeUnordered,
+			encrypt(sdkms.CipherModeCbc), encrypt(sdkms.CipherModeEcb), item("GET", "/crypto/v1/keys/"+*aesKey.Kid, nil)))
+		must(err)
+		check(len(answer.Batch.Items) == 3, "%+v", answer)
+		for number, status := range []uint16{200, 400, 200} { // ECB takes whole blocks
+			result := answer.Batch.Items[number].SingleItem.Result
+			check(result != nil && result.Status == status, "%d: %+v", number, result)
+		}
+		name := answer.Batch.Items[2].SingleItem.Result.Body.(map[string]any)["name"]
+		check(name == *aesKey.Name, "%v", name)
+		return nil
+	})
+	step("a_serial_batch_stops_at_the_first_failure", func() error {
+		answer, err := app.Batch(ctx, list(sdkms.BatchExecutionTypeSerial,
+			encrypt(sdkms.CipherModeEcb), list(sdkms.BatchExecutionTypeUnordered, encrypt(sdkms.CipherModeCbc))))
+		must(err)
+		check(answer.Batch.Items[0].SingleItem.Result.Status == 400, "%+v", answer.Batch.Items[0])
+		skipped := answer.Batch.Items[1].Batch.Items[0].SingleItem
+		check(skipped.Result == nil && skipped.Skipped.Reason != "", "%+v", skipped)
+		return nil
+	})
+	step("a_batch_with_a_login_inside_is_400_there", func() error {
+		answer, err := app.Batch(ctx, item("POST", "/sys/v1/session/terminate", nil))
+		must(err)
+		check(answer.SingleItem.Result.Status == 400, "%+v", answer.SingleItem.Result)
+		_, err = app.GetSobject(ctx, nil, *byID(aesKey))
+		return err
+	})
+}
+
 func ending() {
 	// The client's own IpAddr parses the quotes along with the address, so it decodes no entry that has one.
 	step("the_audit_log_meets_a_defect_of_the_client", func() error {
@@ -616,9 +735,7 @@ func ending() {
 		return nil
 	})
 	step("what_is_not_offered_is_refused", func() error {
-		_, err := app.Agree(ctx, sdkms.AgreeKeyRequest{
-			Name: unique("agreed"), PrivateKey: *byID(ecKey), PublicKey: *byID(ecKey),
-		})
+		_, err := admin.GetPlugin(ctx, nobody)
 		refused(404, "no such path", err)
 		return nil
 	})
