@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import operator
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,9 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         "exportable aes key": secrets.token_bytes(32),
         "hmac key": secrets.token_bytes(48),
         "opaque": secrets.token_bytes(64),
+        "one component": secrets.token_bytes(32),
+        "another component": secrets.token_bytes(32),
+        "batched": secrets.token_bytes(32),
         "password": secrets.token_urlsafe(24).encode(),
         "wrong password": secrets.token_urlsafe(24).encode(),
         "api key": place.secret.encode(),
@@ -98,6 +102,24 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
     assert client("POST", "/crypto/v1/keys/export", {"kid": secret}).status == 200
     wrapped = {"alg": "AES", "mode": "KWP", "kid": exportable, "key": {"kid": place.key}}
     assert client("POST", "/crypto/v1/wrapkey", wrapped).status == 200
+    canaries["joined key"] = bytes(map(operator.xor, canaries["one component"], canaries["another component"]))
+    custodians = [{"app": place.app}, {"user": administrator("GET", "/sys/v1/users").json[0]["user_id"]}]
+    parts = [
+        {"component": text(name), "custodian": custodian}
+        for name, custodian in zip(("one component", "another component"), custodians, strict=True)
+    ]
+    for kcv in (None, "000000"):
+        key = {"name": f"joined {kcv}", "obj_type": "AES", "group_id": place.group, "kcv": kcv, "key_ops": ["EXPORT"]}
+        joined = {"key": key, "custodians": custodians, "components": parts}
+        reply = client("POST", "/crypto/v1/keys/components/import", joined)
+        assert reply.status == (400 if kcv else 201), reply.text
+    split = {"key": {"name": "joined None"}, "custodians": custodians}
+    for number, part in enumerate(client("POST", "/crypto/v1/keys/components/export", split).json["components"]):
+        canaries[f"component {number} that was split off"] = base64.b64decode(part["component"])
+    for mode in ("CBC", "XXX"):
+        body = {"key": {"kid": aes}, "alg": "AES", "mode": mode, "plain": text("batched")}
+        item = {"method": "POST", "operation": "/crypto/v1/encrypt", "body": body}
+        assert client("POST", "/batch/v1", {"SingleItem": item}).status == 200
     user = {"user_email": "canary@example.org", "user_password": canaries["password"].decode()}
     assert administrator("POST", "/sys/v1/users/invite", user).status == 201
     for password in ("password", "wrong password"):
