@@ -60,6 +60,13 @@ def test_preserved_characters_at_both_ends_are_joined() -> None:
     assert form.encrypt(CIPHER, b"", "98765012345678943210") == "98765" + "6124200773" + "43210"
 
 
+def test_preserved_characters_are_joined_in_the_order_of_the_text() -> None:
+    """Whatever order the places are listed in, or a set would have them in."""
+    token = parse(basic(10, 6, 20, [8, 1])).encrypt(CIPHER, b"", "0123456789")
+    numerals = ff1.encrypt(CIPHER, [0, 2, 3, 4, 5, 6, 7, 9], radix=10, tweak=b"18")
+    assert token[0] + token[2:8] + token[9] == "".join(map(str, numerals))
+
+
 # -- properties ----------------------------------------------------------------------------------------------------
 
 
