@@ -65,7 +65,7 @@ def attest_key(call: Call, _command: AttestKey, key: ObjectSnapshot) -> Attestat
 
 
 def _claims(row: SecurityObject, call: Call) -> Mapping[str, Claim]:
-    """In the house's words (docs name them). Type, size, operations, version, account and id are bound to the blob."""
+    """In the words of docs/attestation.md, which says what each rests on."""
     return {
         "version": VERSION,
         "deployment": str(keystore.deployment_id()),

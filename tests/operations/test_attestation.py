@@ -29,7 +29,7 @@ from kms.operations.executor import execute
 from kms.operations.lifecycle import DestroyObject, RemovePrivateKey, RevokeObject
 from kms.operations.updating import UpdateObject
 from tests.kit.tenants import Tenant, new_tenant
-from tests.operations.material import ec_key, pkcs8, rsa_key, spki
+from tests.operations.material import certificate, ec_key, pkcs8, rsa_key, spki
 from tests.operations.test_transient import made
 
 RSA: dict[str, Any] = {"kind": "RSA", "size": 2048}
@@ -60,7 +60,10 @@ def by_sql(key: ObjectRef, **fields: Any) -> None:
 # -- the statement -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [RSA, EC], ids=["RSA", "EC"])
+OUTSIDE = [{"kind": "EC", "curve": curve} for curve in ("Ed25519", "X25519", "BrainpoolP256R1")]
+
+
+@pytest.mark.parametrize("shape", [RSA, EC, *OUTSIDE], ids=lambda shape: shape.get("curve", "RSA"))
 def test_a_statement_is_about_the_keys_own_public_key_and_verifies(tenant: Tenant, shape: dict[str, Any]) -> None:
     key = tenant.key(**shape)
     statement, authority = attested(tenant, key)
@@ -174,6 +177,7 @@ def destroyed(tenant: Tenant) -> ObjectRef:
 REFUSED: dict[str, tuple[Callable[[Tenant], ObjectRef], str]] = {
     "a symmetric key": (lambda tenant: tenant.key(), "no public key"),
     "a secret": (secret, "no public key"),
+    "a certificate": (lambda tenant: tenant.imported("CERTIFICATE", certificate()), "no public key|no private key"),
     "a public key": (public_alone, "no private key"),
     "a pair without its private half": (without_private, "no private key"),
     "a destroyed key": (destroyed, "destroyed"),
