@@ -62,9 +62,10 @@ def copy_object(call: Call, command: CopyObject, source: SecurityObject, group: 
     check_handling(source, Handling.COPY, call.now)
     spec = KeySpec(source.kind, source.size, source.curve or None)
     _check_shape(command.changes, spec)
-    template = _attributes(source, command.changes)
+    state = state_of(source, call.now)
+    template = _attributes(source, command.changes, state)
     row = making.new_row(call, template, group, spec, public_only=source.public_only)
-    row.state = _state(source, template, call)
+    row.state = _state(state, template, call)
     row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
     row.never_exportable = source.never_exportable
     call.details["subject"] = str(source.id)
@@ -80,7 +81,7 @@ def _check_shape(changes: ObjectTemplate, spec: KeySpec) -> None:
         raise ParameterInvalid("a copy takes no public exponent and is not transient")
 
 
-def _attributes(source: SecurityObject, changes: ObjectTemplate) -> ObjectTemplate:
+def _attributes(source: SecurityObject, changes: ObjectTemplate, state: KeyState) -> ObjectTemplate:
     """Rotation and publication are not taken over: the copy would rotate apart, and be public in another's name."""
     options = options_of(source.options)
     if changes.options not in (NO_OPTIONS, options):
@@ -94,7 +95,11 @@ def _attributes(source: SecurityObject, changes: ObjectTemplate) -> ObjectTempla
         description=changes.description or source.description,
         custom_metadata=changes.custom_metadata or source.custom_metadata,
         enabled=changes.enabled and source.enabled,
-        period=_shortened(Cryptoperiod(source.activation_date, source.deactivation_date), changes.period),
+        period=_shortened(
+            Cryptoperiod(source.activation_date, source.deactivation_date),
+            changes.period,
+            waits=state is KeyState.PRE_ACTIVE,
+        ),
         options=options,
     )
 
@@ -108,22 +113,24 @@ def _narrowed(held: frozenset[KeyOperation], asked: frozenset[KeyOperation] | No
     return asked
 
 
-def _shortened(held: Cryptoperiod, asked: Cryptoperiod) -> Cryptoperiod:
-    """The material is as old as its source (SP 800-57 pt 1 §5.3): copying it is no way to have it live longer."""
+def _shortened(held: Cryptoperiod, asked: Cryptoperiod, *, waits: bool) -> Cryptoperiod:
+    """The material is as old as its source (SP 800-57 pt 1 §5.3): copying it is no way to have it live longer.
+
+    ``waits``: the source is not active yet; without a date it waits for somebody, whom a date would pass over.
+    """
     activation, deactivation = asked.activation or held.activation, asked.deactivation or held.deactivation
-    early = held.activation is not None and activation is not None and activation < held.activation
+    early = activation is not None and (waits if held.activation is None else activation < held.activation)
     late = held.deactivation is not None and deactivation is not None and deactivation > held.deactivation
     if early or late:
-        raise InvalidRequest("A copy is active at no time when its source is not", "cryptoperiod-extended")
+        raise InvalidRequest("A copy does not begin before its source or end after it", "cryptoperiod-extended")
     return Cryptoperiod(activation, deactivation)
 
 
-def _state(source: SecurityObject, template: ObjectTemplate, call: Call) -> KeyState:
+def _state(source: KeyState, template: ObjectTemplate, call: Call) -> KeyState:
     """The source's, unless it is active and the copy is to wait."""
-    current = state_of(source, call.now)
     activation = template.period.activation
     waits = template.pre_active or (activation is not None and activation > call.now)
-    return KeyState.PRE_ACTIVE if current is KeyState.ACTIVE and waits else current
+    return KeyState.PRE_ACTIVE if source is KeyState.ACTIVE and waits else source
 
 
 def _resolve_copy(call: Call, command: CopyObject) -> Sequence[Resolved]:

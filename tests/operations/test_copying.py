@@ -244,8 +244,15 @@ def test_a_taken_name_is_a_conflict_and_no_name_is_refused(tenant: Tenant) -> No
 def test_a_copy_does_not_outlive_its_source(tenant: Tenant, date: str) -> None:
     key = tenant.key(period=Cryptoperiod(**{date: clock.now() + 2 * HOUR}))
     hours = {"activation": 1, "deactivation": 3}[date]
-    with pytest.raises(InvalidRequest, match="active at no time"):
+    with pytest.raises(InvalidRequest, match="before its source or end after"):
         copied(tenant, key, period=Cryptoperiod(**{date: clock.now() + hours * HOUR}))
+
+
+def test_a_date_does_not_pass_over_whom_the_source_waits_for(tenant: Tenant) -> None:
+    key = tenant.key(pre_active=True)
+    with pytest.raises(InvalidRequest, match="before its source"):
+        copied(tenant, key, period=Cryptoperiod(activation=clock.now() + HOUR))
+    assert row(copied(tenant, key)).state == "pre-active"
 
 
 def test_a_copy_may_live_shorter_and_start_later(tenant: Tenant) -> None:
