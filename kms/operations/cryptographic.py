@@ -295,13 +295,14 @@ _HANDLERS: dict[type[Command], Any] = {
 
 def _describe_cipher(command: Any) -> Mapping[str, Detail]:
     data = command.plaintext if isinstance(command, Encrypt) else command.ciphertext
-    return {"algorithm": command.algorithm, "mode": command.parameters.mode, "input_bytes": len(data)}
+    mode = command.parameters.mode or command.parameters.padding
+    return {"algorithm": command.algorithm, "mode": mode, "input_bytes": len(data)}
 
 
 def _describe_signature(command: Any) -> Mapping[str, Detail]:
     return {
         "hash": command.parameters.hash,
-        "mode": command.parameters.padding,
+        "mode": command.parameters.padding or command.parameters.variant,
         "input_bytes": len(command.data or b""),
     }
 
