@@ -8,6 +8,7 @@ from uuid import UUID
 from kms.api.errors import answer_of
 from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, key_of, ref_of
 from kms.api.wire.modes import encryption_mode, signature_mode
+from kms.api.wire.names import check_value_method
 from kms.api.wire.object_options import WireRsaOptions, export_rule, rsa_options
 from kms.api.wire.objects import ObjectAttributes, attributes_of
 from kms.api.wire.sobject import sobject
@@ -30,7 +31,6 @@ from kms.operations.cryptographic import (
 )
 
 MAX_BATCH = 4096
-CHECK_VALUE_METHODS = {"Encrypt": "encrypt", "Cmac": "cmac"}
 
 
 class EncryptRequest(Request):
@@ -237,15 +237,13 @@ def _wrap(body: WrapRequest, key: ObjectRef) -> WrapKey:
 
 def _unwrap(body: UnwrapRequest, key: ObjectRef) -> UnwrapKey:
     parameters = CipherParameters(iv=body.iv, aad=body.ad, tag=body.tag, **encryption_mode(body.mode))
-    if body.kcv_method is not None and body.kcv_method not in CHECK_VALUE_METHODS:
-        raise WireError(f"Invalid request: kcv_method is one of {', '.join(CHECK_VALUE_METHODS)}")
     template = attributes_of(
         body,
         kind=body.obj_type,
         size=None if body.rsa is None else body.rsa.key_size,
         options=KeyOptions(rsa=rsa_options(body.rsa), export=export_rule(body.export_policy)),
         check_value=body.kcv,
-        check_value_method=None if body.kcv_method is None else CHECK_VALUE_METHODS[body.kcv_method],
+        check_value_method=check_value_method(body.kcv_method),
     )
     return UnwrapKey(key, body.alg, parameters, body.wrapped_key, template)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, WireError, ref_of
-from kms.operations.check_value import CMAC, ENCRYPT
+from kms.api.wire.base import Descriptor, Endpoint, Request, Response, WireCall, ref_of
+from kms.api.wire.names import check_value_method
+from kms.operations.check_value import ENCRYPT
 from kms.operations.cryptographic import Keyed
 from kms.operations.inspection import DigestObject, GetCheckValue, VerifyCheckValue
 from kms.secret import SecretBytes
-
-_METHODS = {"Encrypt": ENCRYPT, "Cmac": CMAC}
 
 
 class KeyCheckValueRequest(Descriptor):
@@ -46,22 +45,18 @@ class ObjectDigestResponse(Response):
 
 
 def _get_kcv(call: WireCall) -> GetCheckValue:
-    return GetCheckValue(ref_of(call.body), _method(call.body.kcv_method))
+    return GetCheckValue(ref_of(call.body), check_value_method(call.body.kcv_method) or ENCRYPT)
 
 
 def _verify_kcv(call: WireCall) -> VerifyCheckValue:
     body: VerifyKcvRequest = call.body
-    return VerifyCheckValue(body.obj_type, SecretBytes(body.value), body.kcv, _method(body.kcv_method))
+    return VerifyCheckValue(
+        body.obj_type, SecretBytes(body.value), body.kcv, check_value_method(body.kcv_method) or ENCRYPT
+    )
 
 
 def _digest(call: WireCall) -> DigestObject:
     return DigestObject(ref_of(call.body.key), call.body.alg)
-
-
-def _method(name: str | None) -> str:
-    if name is not None and name not in _METHODS:
-        raise WireError(f"Invalid request: kcv_method is one of {', '.join(_METHODS)}")
-    return _METHODS[name or "Encrypt"]
 
 
 def _kid(result: Keyed) -> UUID | None:
