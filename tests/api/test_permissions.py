@@ -18,13 +18,16 @@ import pytest
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
 from kms.crypto.algorithm import CipherParameters
-from kms.objects.models import SecurityObject
+from kms.crypto.operation import KeyOperation
+from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.agreement import EncapsulateKey
 from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
 from kms.operations.executor import execute
+from kms.operations.groups import UpdateGroup
 from kms.operations.making import ObjectTemplate
+from kms.operations.updating import UpdateObject
 from policies.permissions import Permission
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
@@ -89,6 +92,31 @@ def dormant_key(world: World) -> dict[str, str]:
     ref: ObjectRef = world.tenant.key()
     SecurityObject.objects.filter(id=str(ref.id)).update(state="pre-active")
     return {"key_id": str(ref.id)}
+
+
+def spare_pair(world: World) -> dict[str, str]:
+    return {"key_id": str(world.tenant.key("EC", curve="NistP256").id)}
+
+
+def changed_key(world: World) -> dict[str, str]:
+    """A key whose last change can be undone; the history item's id is kept for the body."""
+    group = world.tenant.new_group()
+    execute(world.tenant.alice, UpdateGroup(group.id, undo_seconds=600))
+    ref = world.tenant.key(group=group)
+    execute(world.tenant.alice, UpdateObject(ref, operations=frozenset({KeyOperation.ENCRYPT})))
+    world.keys["history item"] = str(HistoryItem.objects.get(object_id=str(ref.id)).id)
+    return {"key_id": str(ref.id)}
+
+
+def named_key(world: World) -> dict[str, Any]:
+    name = unique("k")
+    world.tenant.key(name=name)
+    return {"name": name, "obj_type": "AES", "key_size": 256}
+
+
+def replacement(world: World) -> dict[str, Any]:
+    replaced, taking_over = ({"kid": str(world.tenant.key().id)} for _ in range(2))
+    return {"replaced": replaced, "replaced_new_name": unique("old"), "replacement": taking_over}
 
 
 def exported(world: World) -> dict[str, str]:
@@ -181,6 +209,12 @@ CASES: dict[str, Case] = {
     "UpdateSobject": Case("alice", body=lambda _w: {"description": "changed"}),
     "DeleteSobject": Case("alice", path=spare_key),
     "ActivateSobject": Case("alice", path=dormant_key),
+    "RevokeSobject": Case("alice", path=spare_key, body=lambda _w: {"code": "Superseded"}),
+    "DestroySobject": Case("alice", path=dormant_key),
+    "RemovePrivate": Case("alice", path=spare_pair),
+    "RevertPrevKeyOp": Case("alice", path=changed_key, body=lambda w: {"ids": [w.keys["history item"]]}),
+    "RotateSobject": Case("alice", body=named_key),
+    "ReplaceSobject": Case("alice", body=replacement),
     "GetAllLogs": Case("alice", 200, 200),
     "ListPlugins": Case("alice", 200, 200),
     "CreateDigest": Case("app", 200, 200, lambda _w: {"alg": "SHA256", "data": DATA}),
