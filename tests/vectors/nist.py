@@ -45,6 +45,13 @@ def vectors(path: str) -> Iterator[Vector]:
             yield Vector(dict(section), fields)
 
 
+def records(path: str) -> Iterator[Vector]:
+    """Of files whose vectors follow one another without empty lines: each begins with its ``count``."""
+    for text in files(cryptography_vectors).joinpath(path).read_text().split("count = ")[1:]:
+        pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+        yield Vector({}, {name.strip(): value.strip() for name, _, value in pairs})
+
+
 def sample(found: Iterator[Vector], each: int, *distinct: str) -> Iterator[Vector]:
     """The first ``each`` vectors of every section, and within it of every value of the ``distinct`` fields."""
     seen: dict[tuple[object, ...], int] = {}

@@ -16,7 +16,7 @@ from kms.hsm.errors import DataRejected
 from kms.operations.agreement import AgreeKey, DecapsulateKey, InlineKey
 from kms.operations.derivation import DeriveKey, Hkdf
 from tests.vectors.corridor import REFUSED, Lab
-from tests.vectors.nist import Vector, sample, vectors
+from tests.vectors.nist import Vector, records, sample, vectors
 from tests.vectors.wycheproof import asn1
 
 # For --vectors=all on a busy machine.
@@ -100,7 +100,8 @@ def test_montgomery_curves(lab: Lab, name: str, algorithm: bytes) -> None:
 def test_ml_kem(lab: Lab, name: str, *, thorough: bool) -> None:
     """FIPS 203: the secret in the ciphertext, and the one that comes out of a ciphertext made for nobody (§6.3)."""
     path = f"asymmetric/MLKEM/kat_MLKEM_{name}.rsp"
-    found = list(vectors(path))[: None if thorough else 5]
+    found = list(records(path))[: None if thorough else 5]
+    assert len(found) >= 5
     algorithm = asn1.ML_KEM[f"ML-KEM-{name}"]
     for vector in found:
         key = lab.key("MLKEM", asn1.seeded_key(algorithm, vector.raw("d") + vector.raw("z")))
@@ -161,7 +162,8 @@ def test_rsa_pkcs1_v15(lab: Lab, *, thorough: bool) -> None:
     for key, message, ciphertext in rsa_vectors(path, keys=100 if thorough else 1):
         imported = lab.key("RSA", private_der(key).reveal(), options=options)
         assert lab.decrypt(imported, ciphertext, parameters) == message
-        assert lab.decrypt(imported, bytes(1) + ciphertext[1:], parameters) != message
+        altered = ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])
+        assert lab.decrypt(imported, altered, parameters) != message
         ran += 1
     assert ran >= 5
     lab.saw("RSA PKCS#1 v1.5", path, valid=ran)
