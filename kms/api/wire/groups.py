@@ -25,8 +25,8 @@ from kms.api.wire.base import (
 )
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
 
-# A month: what can be brought back is still there, so the window is a limit on forgetting too.
-MAX_UNDO_SECONDS = 31 * 24 * 3600
+# The vendor's limit. What can be brought back is still there, so the window is a limit on forgetting too.
+MAX_UNDO_SECONDS = 180 * 24 * 3600
 
 
 class KeyHistoryPolicy(Request):

@@ -54,7 +54,7 @@ def _rekey(call: WireCall) -> RotateObject:
     """The key to rotate is named by ``name``; what the request leaves open, the new key takes from it."""
     body: RekeyRequest = call.body
     refuse_unsupported(body)
-    unsupported(transient=body.transient or None)
+    unsupported(transient=body.transient or None, aria=body.aria)
     if not body.name:
         raise WireError("Invalid request: name is needed: that of the object to rotate")
     if body.kcv is not None and body.value is None:
