@@ -157,11 +157,11 @@ class LifeCycle(RuleBasedStateMachine):
 
     def _made(self, operations: frozenset[str], state: str, group: int, *, brought: bool) -> None:
         material = os.urandom(32) if brought else None
-        where, fields = replace(self.tenant, group=self.groups[group]), {"pre_active": state == "pre-active"}
+        where, waits = replace(self.tenant, group=self.groups[group]), state == "pre-active"
         if material is not None:
-            ref = where.imported("AES", material, operations=operations, **fields)
+            ref = where.imported("AES", material, operations=operations, pre_active=waits)
         else:
-            ref = where.key(operations=operations, **fields)
+            ref = where.key(operations=operations, pre_active=waits)
         name = SecurityObject.objects.get(id=id_of(ref)).name
         self.known.append(Thing(ref, name, Past(state, operations, group), material=material))
 
