@@ -227,6 +227,14 @@ def test_null_ends_a_rotation_policy_and_leaving_it_out_does_not(desk: Desk) -> 
     assert "scheduled_rotation" not in ended
 
 
+def test_an_interval_may_be_one_level_deeper_as_the_python_client_sends_it(desk: Desk) -> None:
+    kid = desk.made()["kid"]
+    found = desk.changed(kid, rotation_policy={"interval": {"interval_months": 2}})["rotation_policy"]
+    assert found == {"interval_months": 2, "deactivate_rotated_key": False}
+    twice = {"interval": {"interval_days": 2}, "interval_days": 2}
+    assert "given twice" in desk.ask("PATCH", f"{KEYS}/{kid}", {"rotation_policy": twice}, 400)
+
+
 def test_a_publication_is_ended_by_its_state(desk: Desk) -> None:
     policy = {"state": "enabled", "list_previous_version": False}
     kid = desk.made(obj_type="EC", elliptic_curve="NistP256", publish_public_key=policy)["kid"]

@@ -68,9 +68,17 @@ class WireSelectedCopies(Request):
     select: list[UUID]
 
 
-class WireRotationPolicy(Request):
+class WireInterval(Request):
     interval_days: int | None = None
     interval_months: int | None = None
+
+
+class WireRotationPolicy(Request):
+    """``interval`` is how the vendor's Python client sends what its server takes one level higher."""
+
+    interval_days: int | None = None
+    interval_months: int | None = None
+    interval: WireInterval | None = None
     effective_at: str | None = None
     deactivate_rotated_key: bool | None = None
     rotate_copied_keys: WireSelectedCopies | str | None = None
@@ -180,14 +188,17 @@ def parameter_set(body: Any) -> str | None:
 def rotation_policy(wire: WireRotationPolicy | None) -> RotationPolicy | None:
     if wire is None:
         return None
+    interval = wire.interval or WireInterval(interval_days=wire.interval_days, interval_months=wire.interval_months)
+    if wire.interval is not None and (wire.interval_days, wire.interval_months) != (None, None):
+        raise WireError("Invalid request: a rotation interval is given twice")
     copies: tuple[str, ...] = ()
     if isinstance(wire.rotate_copied_keys, WireSelectedCopies):
         copies = tuple(str(key) for key in wire.rotate_copied_keys.select)
     elif wire.rotate_copied_keys is not None and wire.rotate_copied_keys != "all_external":
         raise WireError("Invalid request: rotate_copied_keys is all_external or {select: [...]}")
     return RotationPolicy(
-        days=wire.interval_days,
-        months=wire.interval_months,
+        days=interval.interval_days,
+        months=interval.interval_months,
         effective_at=time_of(wire.effective_at, "effective_at"),
         deactivate=bool(wire.deactivate_rotated_key),
         copies=copies,
