@@ -131,7 +131,16 @@ def test_wrong_padding_is_one_message_for_every_cause(block: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "block", [bytes(16), b"\x11" * 16, bytes(15) + b"\x02", b"\x01" * 14 + b"\x03\x03", b"\xff" * 16, b""]
+    "block",
+    [
+        bytes(16),
+        b"\x11" * 16,
+        bytes(15) + b"\x02",
+        b"\x01" * 14 + b"\x03\x03",
+        b"\xff" * 16,
+        bytes(15) + b"\x11" * 17,
+        b"",
+    ],
 )
 def test_what_padding_never_makes_is_refused(block: bytes) -> None:
     with pytest.raises(DataRejected, match=r"^the padding is wrong$"):
