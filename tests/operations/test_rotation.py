@@ -523,6 +523,8 @@ def test_what_may_not_take_a_place_is_refused_and_nothing_changes(tenant: Tenant
         replace(tenant, third, "x", tenant.key("HMAC", size=256))
     with pytest.raises(Conflict, match="exists already"):
         replace(tenant, third, "first", tenant.key())
+    with pytest.raises(Conflict, match="exists already"):
+        replace(tenant, third, "third", tenant.key())
     assert (row(third).name, row(third).replacement) == ("third", None)
     with pytest.raises(NotFound):
         replace(tenant, third, "x", new_tenant().key())

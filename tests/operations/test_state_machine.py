@@ -284,7 +284,7 @@ class LifeCycle(RuleBasedStateMachine):
             or other.now.state not in ("pre-active", "active")
         ):
             expected = InvalidRequest
-        elif name != other.name and self._taken(name, thing):
+        elif name == thing.name or (name != other.name and self._taken(name, thing)):
             expected = Conflict
         self._does(ReplaceObject(thing.ref, name, other.ref), expected)
         if expected is None:

@@ -132,6 +132,7 @@ func main() {
 	data()
 	keysOfKeys()
 	batches()
+	lives()
 	ending()
 }
 
@@ -750,6 +751,121 @@ func ending() {
 		must(admin.TerminateSession(ctx))
 		_, err := before.ListGroups(ctx, nil)
 		refused(401, "session has ended", err)
+		return nil
+	})
+}
+
+// What becomes of objects.
+func lives() {
+	encrypted := func(name string) *sdkms.EncryptResponse {
+		sealed, err := app.Encrypt(ctx, sdkms.EncryptRequest{
+			Key: sdkms.SobjectByName(name), Alg: sdkms.AlgorithmAes, Plain: text, Mode: symmetric(sdkms.CipherModeCbc),
+		})
+		must(err)
+		return sealed
+	}
+	opens := func(sealed *sdkms.EncryptResponse) {
+		opened, err := app.Decrypt(ctx, sdkms.DecryptRequest{
+			Key: sdkms.SobjectByID(*sealed.Kid), Alg: sdkms.Some(sdkms.AlgorithmAes), Cipher: sealed.Cipher,
+			Mode: symmetric(sdkms.CipherModeCbc), Iv: sealed.Iv,
+		})
+		must(err)
+		check(bytes.Equal(opened.Plain, text), "it opens to something else")
+	}
+	newKey := func(shape func(*sdkms.SobjectRequest)) *sdkms.Sobject {
+		operations := sdkms.KeyOperationsEncrypt | sdkms.KeyOperationsDecrypt
+		return generated(sdkms.ObjectTypeAes, operations, func(request *sdkms.SobjectRequest) {
+			request.KeySize = sdkms.Some(uint32(256))
+			shape(request)
+		})
+	}
+	plain := func(*sdkms.SobjectRequest) {}
+	see := func(id string) *sdkms.Sobject {
+		found, err := app.GetSobject(ctx, &sdkms.GetSobjectParams{ShowDeleted: sdkms.Some(true)}, *sdkms.SobjectByID(id))
+		must(err)
+		return found
+	}
+	step("rotate_a_key", func() error {
+		policy := sdkms.RotationPolicy{
+			Interval:             &sdkms.RotationInterval{IntervalMonths: sdkms.Some(uint32(6))},
+			DeactivateRotatedKey: sdkms.Some(true),
+		}
+		old := newKey(func(request *sdkms.SobjectRequest) { request.RotationPolicy = &policy })
+		check(old.ScheduledRotation != nil, "%+v", old)
+		before := encrypted(*old.Name)
+		made, err := app.RotateSobject(ctx, sdkms.SobjectRekeyRequest{
+			DeactivateRotatedKey: sdkms.Some(true), Dest: sdkms.SobjectRequest{Name: old.Name},
+		})
+		must(err)
+		check(*made.Name == *old.Name && *made.Links.Replaced == *old.Kid, "%+v", made)
+		check(*made.RotationPolicy.Interval.IntervalMonths == 6, "%+v", made.RotationPolicy)
+		found := see(*old.Kid)
+		check(*found.Links.Replacement == *made.Kid && *found.State == sdkms.SobjectStateDeactivated, "%+v", found)
+		check(strings.HasPrefix(*found.Name, *old.Name+" (rotated at "), "%s", *found.Name)
+		opens(before)
+		opens(encrypted(*old.Name))
+		return nil
+	})
+	step("replace_a_key_by_another", func() error {
+		old, other := newKey(plain), newKey(plain)
+		former := unique("former")
+		must(app.ReplaceSobject(ctx, sdkms.SobjectReplaceRequest{
+			Replaced:        sdkms.SobjectDescriptorPersisted{Name: old.Name},
+			ReplacedNewName: *former,
+			Replacement:     sdkms.SobjectDescriptorPersisted{Kid: other.Kid},
+		}))
+		check(*see(*other.Kid).Name == *old.Name && *see(*old.Kid).Name == *former, "the names did not change hands")
+		return nil
+	})
+	step("revoke_destroy_and_delete_a_key", func() error {
+		key := newKey(plain)
+		sealed := encrypted(*key.Name)
+		refused(400, "cannot destroy an object that is active", app.DestroySobject(ctx, *key.Kid))
+		must(app.RevokeSobject(ctx, *key.Kid, sdkms.RevocationReason{
+			Code: sdkms.RevocationReasonCodeKeyCompromise, Message: sdkms.Some("on a laptop"),
+		}))
+		found := see(*key.Kid)
+		check(*found.State == sdkms.SobjectStateCompromised && found.CompromiseDate != nil, "%+v", found)
+		check(*found.RevocationReason.Message == "on a laptop", "%+v", found.RevocationReason)
+		opens(sealed)
+		must(app.DestroySobject(ctx, *key.Kid))
+		check(*see(*key.Kid).State == sdkms.SobjectStateDestroyed, "%+v", see(*key.Kid))
+		must(app.DeleteSobject(ctx, *key.Kid))
+		check(*see(*key.Kid).State == sdkms.SobjectStateDeleted, "%+v", see(*key.Kid))
+		_, err := app.GetSobject(ctx, nil, *byID(key))
+		refused(404, "does not exist", err)
+		return nil
+	})
+	step("remove_a_private_key", func() error {
+		key := generated(sdkms.ObjectTypeEc, sdkms.KeyOperationsSign|sdkms.KeyOperationsVerify, func(request *sdkms.SobjectRequest) {
+			request.EllipticCurve = sdkms.Some(sdkms.EllipticCurveNistP256)
+		})
+		must(app.RemovePrivate(ctx, *key.Kid))
+		found := see(*key.Kid)
+		check(found.PublicOnly && bytes.Equal(*found.PubKey, *key.PubKey), "%+v", found)
+		_, err := app.Sign(ctx, sdkms.SignRequest{Key: byID(key), HashAlg: sdkms.DigestAlgorithmSha256, Data: &text})
+		refused(403, "sign", err)
+		return nil
+	})
+	step("take_changes_back", func() error {
+		removable := sdkms.Removable[sdkms.KeyHistoryPolicy]{}
+		policy := removable.BuildStruct(sdkms.KeyHistoryPolicy{UndoTimeWindow: 3600})
+		_, err := admin.UpdateGroup(ctx, group, sdkms.GroupRequest{KeyHistoryPolicy: &policy})
+		must(err)
+		key := newKey(plain)
+		sealed := encrypted(*key.Name)
+		must(app.RevokeSobject(ctx, *key.Kid, sdkms.RevocationReason{Code: sdkms.RevocationReasonCodeSuperseded}))
+		must(app.DestroySobject(ctx, *key.Kid))
+		history := *see(*key.Kid).History
+		check(len(history) == 2 && history[1].State.State == sdkms.SobjectStateActive, "%+v", history)
+		check(history[0].State.RevocationReason.Code == sdkms.RevocationReasonCodeSuperseded, "%+v", history[0])
+		must(app.RevertPrevKeyOp(ctx, *key.Kid, sdkms.RevertRequest{Ids: []sdkms.UUID{history[0].ID, history[1].ID}}))
+		check(*see(*key.Kid).State == sdkms.SobjectStateActive && see(*key.Kid).History == nil, "%+v", see(*key.Kid))
+		opens(sealed)
+		policy = removable.RemoveVal()
+		row, err := admin.UpdateGroup(ctx, group, sdkms.GroupRequest{KeyHistoryPolicy: &policy})
+		must(err)
+		check(row.KeyHistoryPolicy == nil, "%+v", row)
 		return nil
 	})
 }
