@@ -1,4 +1,4 @@
-"""Keys from keys: HKDF (RFC 5869), and how derived bytes become the material of a key of some kind.
+"""Keys from keys: HKDF (RFC 5869), counter mode (SP 800-108), PBKDF2 (SP 800-132), and derived bytes as material.
 
 The extraction step works on bytes that the process holds or on a key that stays in the token. It must not know rows,
 rights or the wire.
@@ -6,7 +6,9 @@ rights or the wire.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+from collections.abc import Callable
 
 from kms.crypto import digest as hashing
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -19,6 +21,8 @@ _TOKEN_BLOCKS = {"SHA1": 64, "SHA224": 64, "SHA256": 64, "SHA384": 128, "SHA512"
 _IPAD, _OPAD = 0x36, 0x5C
 # RFC 5869 §2.3: L is at most 255 times the hash's length.
 _MAX_BLOCKS = 255
+# SP 800-132 §5.1 and §5.2. The upper end is ours: a call must end (10 million take some 4 seconds).
+MIN_SALT, MIN_ITERATIONS, MAX_ITERATIONS = 16, 1000, 10_000_000
 
 
 def keyed_hash(hash_name: str, key: bytes, data: bytes) -> bytes:
@@ -69,6 +73,31 @@ def expand(hash_name: str, prk: SecretBytes, info: bytes, length: int) -> Secret
         block = keyed_hash(hash_name, key, block + info + bytes([counter]))
         output += block
     return SecretBytes(output[:length])
+
+
+def counter_mode(prf: Callable[[bytes], bytes], fixed: bytes, length: int) -> SecretBytes:
+    """SP 800-108r1 §4.1 to ``length`` bytes, with a 32-bit counter before the fixed input."""
+    output, counter = b"", 0
+    while len(output) < length:
+        counter += 1
+        output += prf(counter.to_bytes(4, "big") + fixed)
+    return SecretBytes(output[:length])
+
+
+def fixed_input(label: bytes, context: bytes, length: int) -> bytes:
+    """SP 800-108r1 §4: Label || 0x00 || Context || [L]_2, with L in bits over 32."""
+    return label + b"\0" + context + (length * 8).to_bytes(4, "big")
+
+
+def from_password(hash_name: str, password: SecretBytes, salt: bytes, iterations: int, length: int) -> SecretBytes:
+    """PBKDF2 (RFC 8018 §5.2) to ``length`` bytes."""
+    if hash_name not in _TOKEN_BLOCKS:
+        raise AlgorithmUnsupported(f"PBKDF2 takes {', '.join(_TOKEN_BLOCKS)}, not {hash_name}")
+    if len(salt) < MIN_SALT:
+        raise ParameterInvalid(f"PBKDF2 takes a salt of {MIN_SALT} bytes and more, not {len(salt)}")
+    if not MIN_ITERATIONS <= iterations <= MAX_ITERATIONS:
+        raise ParameterInvalid(f"PBKDF2 takes {MIN_ITERATIONS} to {MAX_ITERATIONS} iterations, not {iterations}")
+    return SecretBytes(hashlib.pbkdf2_hmac(hash_name.lower(), password.reveal(), salt, iterations, length))
 
 
 def leftmost(secret: SecretBytes, length: int) -> SecretBytes:

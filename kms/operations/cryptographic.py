@@ -167,11 +167,11 @@ def verify(call: Call, command: Verify, key: ObjectSnapshot) -> Keyed:
 
 
 def generate_mac(call: Call, command: GenerateMac, key: ObjectSnapshot) -> Keyed:
-    return Keyed(key, _mac(call.grants[-1], key, command.hash, command.data))
+    return Keyed(key, mac_under(call.grants[-1], key, command.hash, command.data))
 
 
 def verify_mac(call: Call, command: VerifyMac, key: ObjectSnapshot) -> Keyed:
-    expected = _mac(call.grants[-1], key, command.hash, command.data)
+    expected = mac_under(call.grants[-1], key, command.hash, command.data)
     valid = hmac.compare_digest(expected, command.mac)
     call.details["result"] = valid
     return Keyed(key, valid)
@@ -235,7 +235,7 @@ def _algorithm(key: ObjectSnapshot, named: str | None) -> Algorithm:
     return algorithm_of(key.kind)
 
 
-def _mac(grant: Grant, key: ObjectSnapshot, hash_name: str | None, data: bytes) -> bytes:
+def mac_under(grant: Grant, key: ObjectSnapshot, hash_name: str | None, data: bytes) -> bytes:
     """In the token where it can be, else over material that the key's protection lets out for this call."""
     algorithm = algorithm_of(key.kind)
     if algorithm.mac_needs_material(hash_name) and key.protection != keystore.TOKEN:

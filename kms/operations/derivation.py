@@ -1,11 +1,11 @@
-"""Keys made from one other key: by encryption or HKDF, or as its child in a tree of keys (BIP32, SLIP-0010).
+"""Keys made from one other key: by encryption or a derivation function, or as its child in a tree (BIP32, SLIP-0010).
 
 Control plane. The other key is opened or lent by its grant and never leaves. It must not know the wire or HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
 from kms.operations import making
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
+from kms.operations.cryptographic import mac_under
 from kms.operations.errors import InvalidRequest
 from kms.operations.making import ObjectTemplate, describe_template
 from kms.operations.managed_object import ObjectView, destination
@@ -62,6 +63,30 @@ class Hkdf:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterKdf:
+    """SP 800-108 in counter mode, over the key's HMAC with ``hash`` or, without one, its CMAC.
+
+    ``fixed`` is the whole fixed input; without it, it is made of ``label`` and ``context``.
+    """
+
+    name = "sp800-108"
+    hash: str | None = None
+    label: bytes = b""
+    context: bytes = b""
+    fixed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordKdf:
+    """PBKDF2: the key is a password, a SECRET."""
+
+    name = "pbkdf2"
+    hash: str
+    salt: bytes
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True)
 class MasterKey:
     """The root of the tree that the key is the seed of."""
 
@@ -77,7 +102,7 @@ class HardenedChild:
     index: int
 
 
-Mechanism = EncryptData | Hkdf | MasterKey | HardenedChild
+Mechanism = EncryptData | Hkdf | CounterKdf | PasswordKdf | MasterKey | HardenedChild
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +132,28 @@ def derive_key(call: Call, command: DeriveKey, key: ObjectSnapshot, group: Group
         found = _child(grant, key, mechanism.kind, mechanism.index, template, hardened=True)
         template = _on_path(template, _path_below(key, mechanism.index))
         return _kept(call, template, group, found, key, how="derive")
-    length = material_bytes(template)
+    material = _derived_bytes(grant, key, mechanism, material_bytes(template))
+    return _kept(call, template, group, as_described(template, material), key, how="derive")
+
+
+def _derived_bytes(
+    grant: Grant, key: ObjectSnapshot, mechanism: EncryptData | Hkdf | CounterKdf | PasswordKdf, length: int
+) -> SecretBytes:
+    _check_symmetric(key)
     if isinstance(mechanism, Hkdf):
         prk = _extracted(grant, key, mechanism.hash, mechanism.salt)
-        material = kdf.expand(mechanism.hash, prk, mechanism.info, length)
-    else:
-        material = _encrypted(grant, key, mechanism, length)
-    return _kept(call, template, group, as_described(template, material), key, how="derive")
+        return kdf.expand(mechanism.hash, prk, mechanism.info, length)
+    if isinstance(mechanism, CounterKdf):
+        fixed = mechanism.fixed
+        if fixed is None:
+            fixed = kdf.fixed_input(mechanism.label, mechanism.context, length)
+        return kdf.counter_mode(_prf(grant, key, mechanism.hash), fixed, length)
+    if isinstance(mechanism, PasswordKdf):
+        if key.kind != "SECRET":
+            raise InvalidRequest(f"PBKDF2 starts from a password, a SECRET, not from {key.kind} objects")
+        password = keystore.lend(grant, key)
+        return kdf.from_password(mechanism.hash, password, mechanism.salt, mechanism.iterations, length)
+    return _encrypted(grant, key, mechanism, length)
 
 
 def transform_key(call: Call, command: TransformKey, key: ObjectSnapshot, group: Group) -> ObjectView:
@@ -185,6 +225,16 @@ def _extracted(grant: Grant, key: ObjectSnapshot, hash_name: str, salt: bytes) -
         return kdf.extract(hash_name, salt, keystore.lend(grant, key))
     usage = Usage.MAC if key.kind == "HMAC" else Usage.ENCRYPT | Usage.DECRYPT
     return kdf.extract_inside(hash_name, salt, token_key(keystore.open_key(grant, key, usage)))
+
+
+def _prf(grant: Grant, key: ObjectSnapshot, hash_name: str | None) -> Callable[[bytes], bytes]:
+    """The key's MAC, made in the token when the key is there; a secret has none of its own, so HMAC is made of it."""
+    if key.kind not in ("SECRET", "OPAQUE"):
+        return lambda data: mac_under(grant, key, hash_name, data)
+    if hash_name is None:
+        raise ParameterInvalid("hash_alg is needed: a secret is no block cipher's key")
+    held, name = keystore.lend(grant, key), hash_name
+    return lambda data: kdf.keyed_hash(name, held.reveal(), data)
 
 
 def _check_symmetric(key: ObjectSnapshot) -> None:

@@ -104,7 +104,7 @@ def changed_key(world: World) -> dict[str, str]:
     execute(world.tenant.alice, UpdateGroup(group.id, undo_seconds=600))
     ref = world.tenant.key(group=group)
     execute(world.tenant.alice, UpdateObject(ref, operations=frozenset({KeyOperation.ENCRYPT})))
-    world.keys["history item"] = str(HistoryItem.objects.get(object_id=str(ref.id)).id)
+    world.keys["history item"] = str(HistoryItem.objects.get(object__id=str(ref.id)).id)
     return {"key_id": str(ref.id)}
 
 

@@ -31,6 +31,8 @@ REVEALS = {
     ("kms/crypto/hierarchical.py", "PrivateNode.encoded"): "an extended private key is written",
     ("kms/crypto/hierarchical.py", "master"): "the root of a tree is a hash of its seed",
     ("kms/crypto/hierarchical.py", "read_node"): "an extended key is parsed and checked",
+    ("kms/crypto/kdf.py", "from_password"): "PBKDF2 of a password, which no token computes",
+    ("kms/operations/derivation.py", "_prf"): "HMAC under a secret, which is no key in the token",
     ("kms/crypto/kdf.py", "expand"): "HKDF expands what was extracted",
     ("kms/crypto/kdf.py", "extract"): "HKDF extracts from a key that is not in the token",
     ("kms/crypto/kdf.py", "leftmost"): "a key that is shorter than what it is derived from",

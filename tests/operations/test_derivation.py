@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, KBKDFHMAC, CounterLocation
+from cryptography.hazmat.primitives.kdf.kbkdf import Mode as KBKDFMode
 
 from kms.crypto.algorithm import CipherParameters
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -20,9 +23,11 @@ from kms.objects.state import Cryptoperiod, KeyState
 from kms.operations.command import ObjectRef
 from kms.operations.cryptographic import Encrypt
 from kms.operations.derivation import (
+    CounterKdf,
     DeriveKey,
     EncryptData,
     Hkdf,
+    PasswordKdf,
 )
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
@@ -290,3 +295,71 @@ def test_a_retired_key_derives_nothing_new(tenant: Tenant) -> None:
     SecurityObject.objects.filter(id=str(key.id)).update(state="deactivated")
     with pytest.raises(AccessDenied, match="deactivated"):
         derive(tenant, key, HKDF_SHA256, size=256)
+
+
+# -- SP 800-108 and PBKDF2 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hash_name", ["SHA1", "SHA256", "SHA512"])
+def test_counter_mode_is_the_librarys_for_keys_in_the_token_and_lent(tenant: Tenant, hash_name: str) -> None:
+    material = os.urandom(64)
+    oracle = KBKDFHMAC(
+        {"SHA1": hashes.SHA1(), "SHA256": hashes.SHA256(), "SHA512": hashes.SHA512()}[hash_name],  # noqa: S303
+        KBKDFMode.CounterMode,
+        72,
+        4,
+        4,
+        CounterLocation.BeforeFixed,
+        b"label",
+        b"context",
+        None,
+    ).derive(material)
+    mechanism = CounterKdf(hash_name, b"label", b"context")
+    inside = tenant.imported("HMAC", material, operations=["derive"])
+    assert row_of(inside).protection == keystore.TOKEN
+    for key in (inside, tenant.imported("SECRET", material, operations=["derive"])):
+        assert value_of(tenant, derive(tenant, key, mechanism, size=576)) == oracle
+
+
+def test_counter_mode_over_an_aes_keys_cmac_is_the_librarys(tenant: Tenant) -> None:
+    material = os.urandom(32)
+    oracle = KBKDFCMAC(
+        algorithms.AES, KBKDFMode.CounterMode, 32, 4, 4, CounterLocation.BeforeFixed, b"l", b"c", None
+    ).derive(material)
+    key = tenant.imported("AES", material, operations=["derive"])
+    assert row_of(key).protection == keystore.TOKEN
+    assert value_of(tenant, derive(tenant, key, CounterKdf(None, b"l", b"c"), size=256)) == oracle
+
+
+def test_pbkdf2_makes_a_key_of_a_password(tenant: Tenant) -> None:
+    password, salt = tenant.imported("SECRET", b"correct horse", operations=["derive"]), os.urandom(16)
+    made = derive(tenant, password, PasswordKdf("SHA256", salt, 1000), "AES", size=256)
+    assert value_of(tenant, made) == hashlib.pbkdf2_hmac("sha256", b"correct horse", salt, 1000, 32)
+    assert last_entry(tenant, "object.derive").details["mechanism"] == "pbkdf2"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "refused"),
+    [
+        (PasswordKdf("SHA256", bytes(15), 1000), ParameterInvalid),
+        (PasswordKdf("SHA256", bytes(16), 999), ParameterInvalid),
+        (PasswordKdf("SHA256", bytes(16), 10_000_001), ParameterInvalid),
+        (PasswordKdf("MD5", bytes(16), 1000), AlgorithmUnsupported),
+        (CounterKdf(None), ParameterInvalid),
+        (CounterKdf("MD5"), AlgorithmUnsupported),
+    ],
+)
+def test_weak_or_missing_parameters_are_refused(tenant: Tenant, mechanism: Any, refused: type[Exception]) -> None:
+    key = tenant.imported("SECRET", b"correct horse", operations=["derive"])
+    with pytest.raises(refused):
+        derive(tenant, key, mechanism, size=256)
+
+
+def test_pbkdf2_starts_from_a_password_only(tenant: Tenant) -> None:
+    with pytest.raises(InvalidRequest, match="a SECRET"):
+        derive(tenant, tenant.key(operations=["derive"]), PasswordKdf("SHA256", bytes(16), 1000), size=256)
+
+
+def test_an_aes_key_has_a_cmac_and_no_hash(tenant: Tenant) -> None:
+    with pytest.raises(ParameterInvalid, match="CMAC"):
+        derive(tenant, tenant.key(operations=["derive"]), CounterKdf("SHA256"), size=256)

@@ -14,7 +14,7 @@ from kms.crypto.asymmetric import private_der, public_der
 from kms.crypto.options import KeyOptions, PaddingRule, RsaOptions
 from kms.hsm.errors import DataRejected
 from kms.operations.agreement import AgreeKey, DecapsulateKey, InlineKey
-from kms.operations.derivation import DeriveKey, Hkdf
+from kms.operations.derivation import CounterKdf, DeriveKey, Hkdf
 from tests.vectors.corridor import REFUSED, Lab
 from tests.vectors.nist import Vector, records, sample, vectors
 from tests.vectors.wycheproof import asn1
@@ -130,6 +130,43 @@ def test_hkdf(lab: Lab, name: str) -> None:
         ran += 1
     assert ran >= 3
     lab.saw("RFC 5869 HKDF", path, valid=ran)
+
+
+KBKDF = "KDF/nist-800-108-KBKDF-CTR.txt"
+_KBKDF_KINDS = {"CMAC_AES": "AES", "CMAC_TDES3": "DES3", "HMAC_SHA": "HMAC"}
+
+
+def test_counter_mode_kdf(lab: Lab) -> None:
+    """SP 800-108: the sections with a 32-bit counter before the fixed input; two vectors of each PRF."""
+    ran: dict[str, int] = {}
+    for prf, vector in _counter_vectors():
+        kind = next((kind for start, kind in _KBKDF_KINDS.items() if prf.startswith(start)), None)
+        if kind is None or ran.get(prf, 0) == 2:
+            continue
+        key = lab.key(kind, vector.raw("KI"), "derive")
+        hash_name = prf.removeprefix("HMAC_") if kind == "HMAC" else None
+        mechanism = CounterKdf(hash_name, fixed=vector.raw("FixedInputData"))
+        view = lab.run(DeriveKey(key, mechanism, lab.secret_template(size=int(vector.fields["L"]))))
+        assert lab.exported(view.row.id) == vector.raw("KO"), prf
+        ran[prf] = ran.get(prf, 0) + 1
+    assert sorted(ran) == sorted(
+        ["CMAC_AES128", "CMAC_AES192", "CMAC_AES256", "CMAC_TDES3"]
+        + [f"HMAC_SHA{size}" for size in (1, 224, 256, 384, 512)]
+    )
+    lab.saw("NIST SP 800-108", KBKDF, valid=sum(ran.values()))
+
+
+def _counter_vectors() -> Iterator[tuple[str, Vector]]:
+    """The file says PRF, place and width of the counter, each in a line of its own that holds until the next such."""
+    section, fields = dict[str, str](), dict[str, str]()
+    for line in files(cryptography_vectors).joinpath(KBKDF).read_text().splitlines():
+        name, _, value = line.strip().strip("[]").partition("=")
+        if line.startswith("["):
+            section[name.strip()] = value.strip()
+        elif value:
+            fields[name.strip()] = value.strip()
+        if name.strip() == "KO" and (section["CTRLOCATION"], section["RLEN"]) == ("BEFORE_FIXED", "32_BITS"):
+            yield section["PRF"], Vector(section, dict(fields))
 
 
 # -- RSA decryption ------------------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ from kms.crypto.algorithm import CipherParameters
 from kms.operations.agreement import AgreeKey, DecapsulateKey, Encapsulated, EncapsulateKey, InlineKey
 from kms.operations.command import ObjectRef
 from kms.operations.derivation import (
+    CounterKdf,
     DeriveKey,
     EncryptData,
     HardenedChild,
     Hkdf,
     MasterKey,
     Mechanism,
+    PasswordKdf,
     TransformKey,
 )
 from kms.operations.making import ObjectTemplate
@@ -39,6 +41,23 @@ class WireHkdf(Request):
     info: bytes | None = None
 
 
+class WireCounterKdf(Request):
+    """SP 800-108 in counter mode: ours, no client of the vendor's names it."""
+
+    hash_alg: str | None = None
+    label: bytes | None = None
+    context: bytes | None = None
+    fixed_input: bytes | None = None
+
+
+class WirePbkdf2(Request):
+    """PBKDF2: ours, no client of the vendor's names it."""
+
+    hash_alg: str
+    salt: bytes
+    iterations: int
+
+
 class WireNetwork(Request):
     network: str
 
@@ -56,6 +75,8 @@ class DeriveMechanism(Request):
 
     encrypt_data: WireEncryptData | None = None
     hkdf: WireHkdf | None = None
+    sp800_108: WireCounterKdf | None = None
+    pbkdf2: WirePbkdf2 | None = None
     bip32_master_key: WireNetwork | None = None
     bip32_hardened_child: WireIndex | None = None
     slip10_master_key: WireNothing | None = None
@@ -126,6 +147,12 @@ def _mechanism(wire: DeriveMechanism) -> Mechanism:
         return EncryptData(found.alg, parameters, found.plain)
     if isinstance(found, WireHkdf):
         return Hkdf(found.hash_alg, found.salt or b"", found.info or b"")
+    if isinstance(found, WireCounterKdf):
+        if found.fixed_input is not None and (found.label is not None or found.context is not None):
+            raise WireError("Invalid request: fixed_input stands in place of label and context")
+        return CounterKdf(found.hash_alg, found.label or b"", found.context or b"", found.fixed_input)
+    if isinstance(found, WirePbkdf2):
+        return PasswordKdf(found.hash_alg, found.salt, found.iterations)
     if isinstance(found, WireNetwork):
         return MasterKey("BIP32", found.network)
     if isinstance(found, WireIndex):
