@@ -19,7 +19,7 @@ from accounts.models import Group
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
-from kms.crypto.options import options_of
+from kms.crypto.options import KeyOptions, options_of
 from kms.objects.models import SecurityObject
 from kms.objects.publication import publication_of
 from kms.objects.rotation import RotationPolicy, next_rotation, rotation_of
@@ -108,6 +108,8 @@ def _rotated(
     moment that the old row is written, whoever uses the old key waits for this transaction."""
     _check_rotatable(old, call.now)
     name, policy = old.name, policy_of(command, old)
+    if policy is not None and "rotation" in command.stated and len(copies) != len(set(policy.copies)):
+        raise InvalidRequest("rotate_copied_keys names an object that is not a copy of this one", "not-a-copy")
     new = _made(call, successor(command, old, call.now), group, command.material).row
     step_back(call, old, deactivate=command.deactivate)
     link(old, new)
@@ -115,7 +117,8 @@ def _rotated(
     save(new)
     followers = [_follows(call, copy, new, deactivate=command.deactivate) for copy in copies]
     if policy is not None:
-        new.rotation, new.rotates_at = hand_over(policy, followers, call.now)
+        goes_on = msgspec.structs.replace(policy, copies=tuple(str(copy.id) for copy in followers))
+        _schedule(new, goes_on, call.now, stated="rotation" in command.stated)
     save(new)
     save(old)
     call.touched.insert(0, object_target(new.id, new.account_id, new.group_id))
@@ -136,8 +139,30 @@ def _follows(call: Call, copy: SecurityObject, new: SecurityObject, *, deactivat
 
 def _check_rotatable(old: SecurityObject, now: datetime) -> None:
     check_handling(old, Handling.ROTATE, now)
+    _vacate(old)
     if old.replacement is not None:
         raise InvalidRequest("The object has been rotated already; rotate its replacement", "rotated-already")
+
+
+def _vacate(old: SecurityObject) -> None:
+    """A replacement that was deleted holds the place no longer, whether it may come back or not."""
+    if old.replacement is None:
+        return
+    found = SecurityObject.objects.select_for_update().filter(id=old.replacement).first()
+    if found is not None and found.deletion_date is None:
+        return
+    if found is not None:
+        found.replaced = None
+        save(found)
+    old.replacement = None
+
+
+def _schedule(new: SecurityObject, policy: RotationPolicy, now: datetime, *, stated: bool) -> None:
+    """A policy that the caller states is a new one; one that goes on keeps its dates, unless nobody could obey it."""
+    if stated:
+        making.schedule(new, policy, now)
+    elif not needs_value(new.kind, public_only=new.public_only):
+        new.rotation, new.rotates_at = policy.stored(), next_rotation(policy, now)
 
 
 def _made(call: Call, template: ObjectTemplate, group: Group, material: SecretBytes | None) -> ObjectView:
@@ -169,12 +194,18 @@ def successor(command: RotateObject, old: SecurityObject, now: datetime) -> Obje
         description=changes.description or old.description,
         custom_metadata=changes.custom_metadata or old.custom_metadata,
         enabled=changes.enabled if "enabled" in command.stated else old.enabled,
-        options=changed_options(options_of(old.options), changes.options),
+        options=_options(old, changes.options),
         publication=changes.publication or publication_of(old.publication),
         period=Cryptoperiod(old.activation_date, old.deactivation_date) if waits else changes.period,
         pre_active=changes.pre_active or waits,
         rotation=None,
     )
+
+
+def _options(old: SecurityObject, changes: KeyOptions) -> KeyOptions:
+    """All but a place in a tree of keys, which is the old key's own."""
+    kept = msgspec.structs.replace(options_of(old.options), derivation_path=None, network=None)
+    return changed_options(kept, changes)
 
 
 def _operations(old: SecurityObject, asked: frozenset[KeyOperation] | None) -> frozenset[KeyOperation]:
@@ -213,16 +244,6 @@ def link(old: SecurityObject, new: SecurityObject) -> None:
     new.replaced, old.replacement = old.id, new.id
 
 
-def hand_over(
-    policy: RotationPolicy, followers: Sequence[SecurityObject], now: datetime
-) -> tuple[dict[str, Any], datetime]:
-    """The policy as the new key keeps it, in step with the old dates, and when it is due next."""
-    goes_on = msgspec.structs.replace(policy, copies=tuple(str(copy.id) for copy in followers))
-    if goes_on.anchor is None:
-        goes_on = goes_on.begun(now)
-    return goes_on.stored(), next_rotation(goes_on, now)
-
-
 def replace_object(call: Call, command: ReplaceObject, replaced: SecurityObject, replacement: SecurityObject) -> None:
     """What the replacement lacks of metadata and a rotation policy, it takes over."""
     _check_replacement(replaced, replacement, call.now)
@@ -235,8 +256,8 @@ def replace_object(call: Call, command: ReplaceObject, replaced: SecurityObject,
     link(replaced, replacement)
     replacement.name = name
     replacement.custom_metadata = replacement.custom_metadata or replaced.custom_metadata
-    if policy is not None and replacement.rotation is None and not replacement.public_only:
-        replacement.rotation, replacement.rotates_at = hand_over(policy, (), call.now)
+    if policy is not None and replacement.rotation is None:
+        _schedule(replacement, msgspec.structs.replace(policy, copies=()), call.now, stated=False)
     save(replacement)
     save(replaced)
     call.details.update(replaced=str(replaced.id))
@@ -247,6 +268,7 @@ def _check_replacement(replaced: SecurityObject, replacement: SecurityObject, no
         raise InvalidRequest("An object does not replace itself")
     if replaced.kind != replacement.kind:
         raise InvalidRequest(f"The object is {replaced.kind} and is not replaced by one that is {replacement.kind}")
+    _vacate(replaced)
     if replaced.replacement is not None or replacement.replaced is not None or replacement.replacement is not None:
         raise InvalidRequest("One of the two is part of a rotation already", "rotated-already")
     check_handling(replaced, Handling.ROTATE, now)

@@ -143,10 +143,10 @@ def _change_policies(row: SecurityObject, command: UpdateObject, now: datetime) 
 def _check_rotation(row: SecurityObject, policy: RotationPolicy, now: datetime) -> None:
     if state_of(row, now) not in (KeyState.PRE_ACTIVE, KeyState.ACTIVE):
         raise InvalidRequest("Only an active object or one that will be rotates by itself")
-    if row.replacement is not None:
+    rows = SecurityObject.objects.filter(deletion_date__isnull=True)
+    if row.replacement is not None and rows.filter(id=row.replacement).exists():
         raise InvalidRequest("The object has been rotated already; its replacement may rotate", "rotated-already")
-    copies = SecurityObject.objects.filter(id__in=policy.copies, copied_from=row.id, deletion_date__isnull=True)
-    if copies.count() != len(set(policy.copies)):
+    if rows.filter(id__in=policy.copies, copied_from=row.id).count() != len(set(policy.copies)):
         raise InvalidRequest("rotate_copied_keys names an object that is not a copy of this one", "not-a-copy")
 
 

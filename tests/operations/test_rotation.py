@@ -41,13 +41,16 @@ from tests.kit.objects import (
     encrypt,
     export,
     id_of,
+    kept,
     last_entry,
     last_reason,
     ops,
     ref_of,
+    revert,
     row,
     shown,
     state,
+    undo_window,
     update,
 )
 from tests.kit.tenants import Tenant, new_tenant, unique
@@ -159,6 +162,23 @@ def test_a_name_always_leads_to_a_key_while_it_is_rotated(tenant: Tenant) -> Non
         return count
 
     assert sum(at_once(3, work)) > 6
+
+
+def test_a_replacement_that_was_deleted_holds_the_place_no_longer(tenant: Tenant) -> None:
+    undo_window(tenant)
+    first = tenant.key(name="place")
+    second = ref_of(rotate(tenant, first))
+    execute(tenant.alice, DeleteObject(second))
+    update(tenant, first, name="place")
+    third = ref_of(rotate(tenant, first))
+    assert (row(third).name, row(third).replaced, row(first).replacement) == ("place", first.id, third.id)
+    update(tenant, third, name="elsewhere")
+    revert(tenant, second, kept(second))
+    assert (row(second).name, row(second).replaced) == ("place", None)
+    fourth = tenant.key()
+    execute(tenant.alice, DeleteObject(third))
+    replace(tenant, first, "first", fourth)
+    assert (row(first).replacement, row(fourth).replaced) == (fourth.id, first.id)
 
 
 # -- what the new key takes from the old ---------------------------------------------------------------------------
@@ -373,6 +393,12 @@ def test_only_what_the_server_can_make_gets_a_policy(tenant: Tenant) -> None:
             update(tenant, key, rotation=policy)
     with pytest.raises(ParameterInvalid, match="that somebody brings"):
         tenant.imported("SECRET", b"x", rotation=policy)
+    with pytest.raises(ParameterInvalid, match="that somebody brings"):
+        rotate(tenant, tenant.imported("SECRET", b"x"), material=b"y", rotation=policy, stated=frozenset({"rotation"}))
+    dropped = rotate(
+        tenant, tenant.key("EC", curve="NistP256", rotation=policy), material=spki(ec_key()), operations=ops("verify")
+    )
+    assert (dropped.row.public_only, dropped.row.rotation, dropped.row.rotates_at) == (True, None, None)
     key = tenant.key("EC", curve="NistP256", rotation=policy)
     execute(tenant.alice, RemovePrivateKey(key))
     assert (row(key).rotation, row(key).rotates_at) == (None, None)
@@ -399,6 +425,9 @@ def test_a_policy_in_the_request_replaces_it_and_none_ends_it(tenant: Tenant) ->
     assert policy is not None
     assert (policy.days, policy.months) == (None, 1)
     assert row(new).rotates_at is not None
+    for wrong in (new, tenant.key()):
+        with pytest.raises(InvalidRequest, match="not a copy of this one"):
+            rotate(tenant, new, rotation=RotationPolicy(days=1, copies=(str(wrong.id),)), stated=stated)
     last = ref_of(rotate(tenant, new, stated=stated))
     assert (row(last).rotation, row(last).rotates_at) == (None, None)
 

@@ -253,7 +253,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     def rotate(self, thing: Thing, *, deactivate: bool, by_name: bool) -> None:
         expected = self._handled(thing, ROTATED_IN)
-        if expected is None and thing.replacement is not None:
+        if expected is None and self._has_successor(thing):
             expected = InvalidRequest
         ref = ObjectRef(name=thing.name) if by_name and thing.alive else thing.ref
         made = self._does(RotateObject(ref, ObjectTemplate(None, ""), deactivate=deactivate), expected)
@@ -263,11 +263,21 @@ class LifeCycle(RuleBasedStateMachine):
         now = replace(thing.now, state="pre-active" if waits else "active")
         new = Thing(ref_of(made), thing.name, now, thing.enabled, replaced=thing.ref)
         new.gave_up_export = "export" not in now.operations
+        self._vacate(thing)
         self._remember(thing)
         if deactivate and thing.now.state == "active":
             thing.now = replace(thing.now, state="deactivated")
         thing.replacement, thing.name = new.ref, SecurityObject.objects.get(id=id_of(thing.ref)).name
         self.known.append(new)
+
+    def _has_successor(self, thing: Thing) -> bool:
+        return any(other.alive and other.ref == thing.replacement for other in self.known)
+
+    def _vacate(self, thing: Thing) -> None:
+        """A deleted replacement makes room."""
+        for other in self.known:
+            if other.ref == thing.replacement:
+                other.replaced = None
 
     def take_the_place_of(self, thing: Thing, other: Thing, number: int) -> None:
         """``other`` takes the place of ``thing``."""
@@ -277,7 +287,7 @@ class LifeCycle(RuleBasedStateMachine):
             expected = NotFound
         elif (
             thing is other
-            or thing.replacement is not None
+            or self._has_successor(thing)
             or other.replaced is not None
             or other.replacement is not None
             or thing.now.state not in ROTATED_IN
@@ -288,6 +298,7 @@ class LifeCycle(RuleBasedStateMachine):
             expected = Conflict
         self._does(ReplaceObject(thing.ref, name, other.ref), expected)
         if expected is None:
+            self._vacate(thing)
             self._remember(thing)
             self._remember(other)
             thing.name, other.name = name, thing.name
