@@ -151,7 +151,7 @@ def schedule(row: SecurityObject, policy: RotationPolicy, now: datetime) -> None
     """Give the row its rotation policy; the keeper acts on ``rotates_at``."""
     if needs_value(row.kind, public_only=row.public_only):
         raise ParameterInvalid(f"{_what(row)} are rotated to a value that somebody brings, not by a policy")
-    begun = policy.begun(now)
+    begun = policy.checked().begun(now)
     row.rotation, row.rotates_at = begun.stored(), next_rotation(begun, now)
 
 

@@ -39,8 +39,8 @@ from kms.operations.managed_object import (
     locked_object,
     save,
     state_of,
-    view_of,
 )
+from kms.operations.queries import shown
 from kms.operations.updating import changed_options
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -123,7 +123,7 @@ def _rotated(
     save(old)
     call.touched.insert(0, object_target(new.id, new.account_id, new.group_id))
     call.details.update(replaced=str(old.id), items=len(followers) or None)
-    return view_of(new, call.now)
+    return shown(call, [new])[0]
 
 
 def _follows(call: Call, copy: SecurityObject, new: SecurityObject, *, deactivate: bool) -> SecurityObject:

@@ -37,8 +37,8 @@ from kms.operations.managed_object import (
     row_binding,
     save,
     state_of,
-    view_of,
 )
+from kms.operations.queries import shown
 from policies.permissions import Permission
 
 
@@ -98,7 +98,7 @@ def update_object(call: Call, command: UpdateObject, row: SecurityObject, *other
     _change_policies(row, command, call.now)
     _change_bound(row, command)
     save(row)
-    return view_of(row, call.now)
+    return shown(call, [row])[0]
 
 
 def fields_of(command: UpdateObject) -> list[str]:

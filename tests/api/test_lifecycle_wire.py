@@ -546,6 +546,7 @@ def test_copies_follow_over_the_wire(desk: Desk) -> None:
     policy = {"interval_days": 7, "deactivate_rotated_key": False, "rotate_copied_keys": {"select": [copy["kid"]]}}
     assert desk.changed(old["kid"], rotation_policy=policy)["rotation_policy"] == policy
     new = desk.ask("POST", f"{KEYS}/rekey", {"name": old["name"]}, 201)
+    assert new == desk.shown(new["kid"])
     followed = desk.shown(desk.shown(copy["kid"])["links"]["replacement"])
     assert followed["name"] == copy["name"]
     assert followed["links"] == {"copiedFrom": new["kid"], "replaced": copy["kid"]}
@@ -604,8 +605,11 @@ def test_a_change_is_in_the_history_and_taken_back(desk: Desk) -> None:
 def test_a_deleted_object_is_brought_back(desk: Desk) -> None:
     execute(desk.tenant.alice, UpdateGroup(desk.tenant.group.id, undo_seconds=HOUR))
     kid = desk.made()["kid"]
+    changed = desk.changed(kid, key_ops=["ENCRYPT"])
+    assert changed == desk.shown(kid)
+    assert len(changed["history"]) == 1
     desk.deleted(kid)
-    (item,) = desk.shown(kid, show_deleted="true")["history"]
+    item, _ = desk.shown(kid, show_deleted="true")["history"]
     desk.ask("PUT", f"{KEYS}/{kid}/revert", {"ids": [item["id"]]}, 204)
     assert desk.shown(kid)["state"] == "Active"
 
