@@ -199,6 +199,18 @@ def test_changes_are_kept_in_the_order_in_which_they_were_made(careful: Tenant) 
     assert decrypt(careful, key, encrypt(careful, key)) == b"data"
 
 
+def test_a_change_comes_after_the_one_before_it_also_when_clocks_differ(careful: Tenant) -> None:
+    key = careful.key(operations=["encrypt", "decrypt"])
+    update(careful, key, operations=ops("encrypt"))
+    ahead = clock.now() + timedelta(seconds=5)
+    HistoryItem.objects.filter(object_id=id_of(key)).update(created_at=ahead)
+    update(careful, key, operations=ops("decrypt"))
+    first, second = kept(key)
+    assert (first.fields["operations"], second.fields["operations"]) == (["decrypt", "encrypt"], ["encrypt"])
+    revert(careful, key, [second])
+    assert (row(key).operations, [item.id for item in kept(key)]) == (["encrypt"], [first.id])
+
+
 def test_a_rotation_is_not_undone_but_a_deactivation_with_it_is(careful: Tenant) -> None:
     key = careful.key(rotation=RotationPolicy(days=3))
     new = ref_of(execute(careful.alice, RotateObject(key, ObjectTemplate(None, ""), deactivate=True)))

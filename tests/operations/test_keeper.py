@@ -192,6 +192,19 @@ def test_a_policy_that_was_changed_or_ended_meanwhile_is_obeyed(tenant: Tenant) 
     assert [len(successors(key)) for key in listed] == [0, 0, 1]
 
 
+def test_a_rotation_is_the_one_that_was_due_and_no_other(tenant: Tenant) -> None:
+    """A keeper that looked before a policy was changed does not act on the changed one; the next look does."""
+    key = due(tenant)
+    listed = row(key).rotates_at
+    assert listed is not None
+    make_due(key, timedelta(minutes=1))
+    with pytest.raises(Conflict):
+        execute(system_of(tenant.account.id), RotateDueObject(key, listed))
+    assert not successors(key)
+    turn()
+    assert len(successors(key)) == 1
+
+
 def test_the_server_may_rotate_and_nothing_else_in_an_account(tenant: Tenant) -> None:
     from kms.operations.lifecycle import DeleteObject, ExportObject
 
