@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from accounts.clock import clock
 from kms.audit.models import AuditRecord
-from kms.crypto.algorithm import CipherParameters, Encrypted, SignatureParameters
+from kms.crypto.algorithm import CipherParameters, SignatureParameters
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.operation import KeyOperation
 from kms.hsm.errors import BlobRejected, MechanismRefused
@@ -24,12 +24,12 @@ from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFou
 from kms.operations.executor import execute
 from kms.operations.lifecycle import ActivateObject, DeleteObject, ExportObject
 from kms.operations.making import ObjectTemplate
-from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
 from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 from tests.hsm.token_place import ON_KRYOPTIC
+from tests.kit.objects import by_sql, decrypt, encrypt, export, last_reason, row
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.threads import at_once
 from tests.operations.material import certificate, ec_key, one_of_each, pkcs8, rsa_key, spki
@@ -48,38 +48,6 @@ USES = {
     "CERTIFICATE": frozenset[KeyOperation](),
 }
 EXPORT = frozenset({KeyOperation.EXPORT})
-
-
-def encrypt(tenant: Tenant, key: ObjectRef, data: bytes = b"data") -> Encrypted:
-    result: Encrypted = execute(tenant.app, Encrypt(key, "AES", GCM, data)).value
-    return result
-
-
-def decrypt(tenant: Tenant, key: ObjectRef, made: Encrypted) -> bytes:
-    parameters = CipherParameters("GCM", made.iv, tag=made.tag)
-    result: bytes = execute(tenant.app, Decrypt(key, "AES", parameters, made.ciphertext)).value
-    return result
-
-
-def export(tenant: Tenant, key: ObjectRef) -> bytes:
-    view: ObjectView = execute(tenant.app, ExportObject(key))
-    assert view.value is not None
-    return view.value.reveal()
-
-
-def row(key: ObjectRef) -> SecurityObject:
-    assert key.id is not None
-    return SecurityObject.objects.get(id=key.id)
-
-
-def by_sql(key: ObjectRef, **fields: Any) -> None:
-    """Behind the corridor's back."""
-    assert SecurityObject.objects.filter(id=row(key).id).update(**fields) == 1
-
-
-def last_reason(tenant: Tenant, action: str) -> tuple[str, str]:
-    found = AuditRecord.objects.filter(account_id=tenant.account.id, action=action).latest("sequence")
-    return found.outcome, found.reason
 
 
 def new(tenant: Tenant, kind: str, **fields: Any) -> ObjectTemplate:

@@ -1,7 +1,6 @@
 """ML-DSA (FIPS 204): pure, over a hash (HashML-DSA), and over a message representative that the caller computed.
 
-No token of ours wraps such keys, so the material, the 32-byte seed in PKCS#8 (RFC 9881), is lent to `cryptography`. A
-spec's ``curve`` is the parameter set; the key has no size in bits.
+The material is the 32-byte seed in PKCS#8 (RFC 9881).
 """
 
 from __future__ import annotations
@@ -11,22 +10,12 @@ import hashlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
 
-from kms.crypto.algorithm import Described, Key, Message, SignatureParameters, lent_key
-from kms.crypto.asymmetric import (
-    NO_SIZE,
-    KeyPairs,
-    PublicKey,
-    described,
-    load_either,
-    load_private,
-    load_public,
-    private_der,
-)
+from kms.crypto.algorithm import Key, Message, SignatureParameters, lent_key
+from kms.crypto.asymmetric import load_private, load_public
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
+from kms.crypto.lattice import LatticeKind
 from kms.crypto.operation import MANAGEMENT, KeyOperation
 from kms.crypto.options import KeyOptions
-from kms.hsm.module import KeySpec
-from kms.secret import SecretBytes
 
 _PrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 _PublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
@@ -34,6 +23,11 @@ _PRIVATE: dict[str, type[_PrivateKey]] = {
     "MlDsa44": mldsa.MLDSA44PrivateKey,
     "MlDsa65": mldsa.MLDSA65PrivateKey,
     "MlDsa87": mldsa.MLDSA87PrivateKey,
+}
+_PUBLIC: dict[type[_PublicKey], str] = {
+    mldsa.MLDSA44PublicKey: "MlDsa44",
+    mldsa.MLDSA65PublicKey: "MlDsa65",
+    mldsa.MLDSA87PublicKey: "MlDsa87",
 }
 # FIPS 204 §5.4: a hash as hard to collide as the signature to forge has at least twice lambda (table 1) in bits.
 _PREHASH_BITS = {"MlDsa44": 256, "MlDsa65": 384, "MlDsa87": 512}
@@ -51,32 +45,11 @@ _MU_BYTES, MAX_CONTEXT = 64, 255
 PURE, PRE_HASH, EXTERNAL_MU = "PURE", "PRE_HASH", "EXTERNAL_MU"
 
 
-class MlDsa(KeyPairs):
-    kind = "MLDSA"
-    token_capable = False
+class MlDsa(LatticeKind):
+    kind, title, seed_format = "MLDSA", "ML-DSA", "RFC 9881"
+    sets, public_sets = _PRIVATE, _PUBLIC
     operations = MANAGEMENT | {KeyOperation.SIGN, KeyOperation.VERIFY}
     defaults = frozenset({KeyOperation.SIGN, KeyOperation.VERIFY, KeyOperation.APP_MANAGEABLE})
-
-    def generation_spec(self, *, size: int | None, curve: str | None, public_exponent: int | None) -> KeySpec:
-        if curve is None:
-            raise ParameterInvalid(f"an ML-DSA key needs mldsa: {{param_set}}, one of {', '.join(_PRIVATE)}")
-        if curve not in _PRIVATE:
-            raise AlgorithmUnsupported(f"{curve} is no parameter set of ML-DSA; use one of {', '.join(_PRIVATE)}")
-        if size not in (None, NO_SIZE):
-            raise ParameterInvalid("an ML-DSA key has a parameter set, not a key_size")
-        return KeySpec(self.kind, NO_SIZE, curve)
-
-    def generate_material(self, spec: KeySpec) -> SecretBytes:
-        return private_der(_PRIVATE[spec.curve or ""].generate())
-
-    def describe(self, material: SecretBytes, *, size: int | None, curve: str | None) -> Described:
-        key, public = load_either(material)
-        name = _parameter_set(public)
-        if name is None:
-            raise ParameterInvalid("the value is not an ML-DSA key (a private key must come with its seed, RFC 9881)")
-        if curve is not None and curve != name:
-            raise ParameterInvalid(f"param_set is {curve}, but the key's is {name}")
-        return described(self.generation_spec(size=size, curve=name, public_exponent=None), key, public)
 
     def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:
         if parameters.deterministic:
@@ -106,14 +79,6 @@ class MlDsa(KeyPairs):
         except InvalidSignature:
             return False
         return True
-
-
-def _parameter_set(public: PublicKey) -> str | None:
-    if isinstance(public, mldsa.MLDSA44PublicKey):
-        return "MlDsa44"
-    if isinstance(public, mldsa.MLDSA65PublicKey):
-        return "MlDsa65"
-    return "MlDsa87" if isinstance(public, mldsa.MLDSA87PublicKey) else None
 
 
 # -- what is signed ------------------------------------------------------------------------------------------------
@@ -163,7 +128,7 @@ def _external(parameters: SignatureParameters, message: Message) -> bytes:
 
 
 def _prehash(public: _PublicKey, parameters: SignatureParameters) -> int:
-    name = _parameter_set(public) or ""
+    name = next(name for kind, name in _PUBLIC.items() if isinstance(public, kind))
     enough = [known for known, (_, bits) in _PREHASHES.items() if bits >= _PREHASH_BITS[name]]
     if parameters.hash is None:
         raise ParameterInvalid("hash_alg is needed")
