@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -311,7 +312,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.windows[group] = seconds
 
     def time_to_undo_is_over(self, thing: Thing) -> None:
-        HistoryItem.objects.filter(object_id=id_of(thing.ref)).update(expires_at=clock.now())
+        HistoryItem.objects.filter(object_id=id_of(thing.ref)).update(expires_at=clock.now() - timedelta(seconds=1))
         stale = kept(thing.ref)
         thing.past.clear()
         if stale:
