@@ -41,7 +41,6 @@ NOT_SERVED = {
     "app-certificate-login": "apps log in with an API key",
     "create-plugin": "plugins",
     "delete-plugin": "plugins",
-    "import-pfx": "fails in the client, which asks the installed cryptography for what it does not have any more",
     "invoke-plugin": "plugins",
     "ldap-auth": "LDAP",
     "task-result": "quorum approvals",

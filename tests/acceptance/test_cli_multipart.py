@@ -82,10 +82,10 @@ def test_the_way_back_step_by_step_by_name(app: Cli, aes: Key) -> None:
     named, state = ("--name", aes.name), ("--state", "back")
     sealed = "printable so that it is an argument"
     app("decrypt-init", *named, "--alg", "AES", "--mode", "CTR", "--iv", IV.hex(), *state)
-    app("decrypt-update", *named, "--cipher", sealed[:20], *state, "--out", "opened")
-    app("decrypt-update", *named, "--cipher", sealed[20:], *state, "--out", "opened")
-    app("decrypt-final", *named, *state, "--out", "opened")
-    assert app.read("opened") == expected(AES(aes.material), "CTR", sealed.encode())
+    app("decrypt-update", *named, "--cipher", sealed[:20], *state, "--out", "stepwise")
+    app("decrypt-update", *named, "--cipher", sealed[20:], *state, "--out", "stepwise")
+    app("decrypt-final", *named, *state, "--out", "stepwise")
+    assert app.read("stepwise") == expected(AES(aes.material), "CTR", sealed.encode())
 
 
 def test_an_altered_state_is_refused(app: Cli, aes: Key) -> None:

@@ -148,8 +148,9 @@ def _mechanism(wire: DeriveMechanism) -> Mechanism:
     if isinstance(found, WireHkdf):
         return Hkdf(found.hash_alg, found.salt or b"", found.info or b"")
     if isinstance(found, WireCounterKdf):
-        if found.fixed_input is not None and (found.label is not None or found.context is not None):
-            raise WireError("Invalid request: fixed_input stands in place of label and context")
+        parts = [value for value in (found.label, found.context) if value is not None]
+        if bool(parts) == (found.fixed_input is not None):
+            raise WireError("Invalid request: sp800_108 takes label and context, or fixed_input in their place")
         return CounterKdf(found.hash_alg, found.label or b"", found.context or b"", found.fixed_input)
     if isinstance(found, WirePbkdf2):
         return PasswordKdf(found.hash_alg, found.salt, found.iterations)
