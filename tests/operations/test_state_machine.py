@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -427,6 +428,7 @@ class LifeCycle(RuleBasedStateMachine):
             assert not thing.gave_up_export or not [item for item in found if "export" in item.fields["operations"]]
 
 
+@pytest.mark.timeout(600)  # when it fails, Hypothesis takes minutes to find the shortest life that does
 def test_any_life_is_as_the_model_says(installation: None) -> None:
     LifeCycle.tenant = new_tenant()
     run_state_machine_as_test(
