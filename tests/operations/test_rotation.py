@@ -276,8 +276,10 @@ def test_publication_goes_with_the_name(tenant: Tenant) -> None:
 def test_the_old_key_is_deactivated_when_asked(tenant: Tenant) -> None:
     key = tenant.key()
     made = encrypt(tenant, key)
+    before = clock.now()
     rotate(tenant, key, deactivate=True)
     assert state(key) is KeyState.DEACTIVATED
+    assert abs((row(key).deactivation_date or before - timedelta(days=1)) - before) < timedelta(seconds=30)
     assert decrypt(tenant, key, made) == b"data"
     with pytest.raises(AccessDenied, match="is deactivated"):
         encrypt(tenant, key)
@@ -476,6 +478,15 @@ def test_copies_follow_when_the_policy_asks_and_keep_their_names_groups_and_oper
     assert policy.copies == (str(renewed.id),)
     entry = last_entry(tenant, "object.rotate")
     assert (entry.object_id, entry.details["items"]) == (new.id, 1)
+
+
+def test_a_copy_never_may_more_than_the_new_key(tenant: Tenant) -> None:
+    key = tenant.key(operations=["encrypt", "decrypt", "export"])
+    follower = copied(tenant, key, name="follower")
+    update(tenant, key, rotation=RotationPolicy(days=30, copies=(str(follower.id),)))
+    rotate(tenant, key, operations=ops("decrypt"))
+    renewed = ref_of(shown(tenant, ObjectRef(name="follower")))
+    assert (row(renewed).operations, row(renewed).protection) == (["decrypt"], "token")
 
 
 def test_copies_that_are_gone_or_went_their_own_way_do_not_follow(tenant: Tenant) -> None:
