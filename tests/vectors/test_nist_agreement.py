@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kms.crypto.algorithm import CipherParameters
 from kms.crypto.asymmetric import private_der, public_der
+from kms.crypto.kdf import MAX_ITERATIONS, MIN_ITERATIONS, MIN_SALT
 from kms.crypto.options import KeyOptions, PaddingRule, RsaOptions
 from kms.hsm.errors import DataRejected
 from kms.operations.agreement import AgreeKey, DecapsulateKey, InlineKey
-from kms.operations.derivation import CounterKdf, DeriveKey, Hkdf
+from kms.operations.derivation import CounterKdf, DeriveKey, Hkdf, PasswordKdf
 from tests.vectors.corridor import REFUSED, Lab
 from tests.vectors.nist import Vector, records, sample, vectors
 from tests.vectors.wycheproof import asn1
@@ -167,6 +168,27 @@ def _counter_vectors() -> Iterator[tuple[str, Vector]]:
             fields[name.strip()] = value.strip()
         if name.strip() == "KO" and (section["CTRLOCATION"], section["RLEN"]) == ("BEFORE_FIXED", "32_BITS"):
             yield section["PRF"], Vector(section, dict(fields))
+
+
+def test_pbkdf2(lab: Lab) -> None:
+    """RFC 6070. Most of its vectors have salts or counts that SP 800-132 does not allow: those are refused."""
+    path, ends = "KDF/rfc-6070-PBKDF2-SHA1.txt", {True: 0, False: 0}
+    for vector in vectors(path):
+        if "DERIVED_KEY" not in vector.fields:
+            continue
+        fields = {name: value.replace("\\0", "\0").encode() for name, value in vector.fields.items()}
+        key = lab.key("SECRET", fields["PASSWORD"], "derive")
+        mechanism = PasswordKdf("SHA1", fields["SALT"], int(fields["ITERATIONS"]))
+        command = DeriveKey(key, mechanism, lab.secret_template(size=int(fields["LENGTH"]) * 8))
+        allowed = len(fields["SALT"]) >= MIN_SALT and MIN_ITERATIONS <= mechanism.iterations <= MAX_ITERATIONS
+        ends[allowed] += 1
+        if allowed:
+            assert lab.exported(lab.run(command).row.id) == vector.raw("DERIVED_KEY")
+        else:
+            with pytest.raises(REFUSED):
+                lab.run(command)
+    assert ends[True]
+    lab.saw("RFC 6070 PBKDF2", path, valid=ends[True], on_purpose=ends[False])
 
 
 # -- RSA decryption ------------------------------------------------------------------------------------------------
