@@ -6,7 +6,7 @@ Shared by creation, derivation, copies and rotation. It decides nothing and must
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -218,10 +218,6 @@ def refuse_limits_of_transient(template: ObjectTemplate) -> None:
 def check_publication(kind: str, publication: Publication | None) -> None:
     if publication is not None and not algorithm_of(kind).asymmetric:
         raise ParameterInvalid(f"{kind} objects have no public key to publish")
-
-
-def named(template: ObjectTemplate, name: str) -> ObjectTemplate:
-    return replace(template, name=name)
 
 
 def describe_template(template: ObjectTemplate) -> Mapping[str, Detail]:
