@@ -5,6 +5,7 @@ What creation and the rest of the life cycle share. It decides nothing and must 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -60,24 +61,42 @@ def state_of(row: SecurityObject, now: datetime) -> KeyState:
     return effective_state(KeyState(row.state), Cryptoperiod(row.activation_date, row.deactivation_date), now)
 
 
-def chain_of(row: SecurityObject, longest: int = 8) -> tuple[UUID, ...]:
-    """The certificates of the account that issued this one, upwards to a self-signed one or to where they end."""
-    chain, start = list[UUID](), row.id
-    while len(chain) < longest and "der" in row.attributes and not row.attributes["self_signed"]:
-        issuers = SecurityObject.objects.filter(
-            account_id=row.account_id,
-            kind=row.kind,
-            attributes__has_key="der",  # it goes with the material
-            deletion_date__isnull=True,
-            attributes__subject=row.attributes.get("issuer"),
-        ).exclude(id__in=[start, *chain])
-        named = (found for found in issuers.order_by("created_at") if issued_by(row.attributes, found.attributes))
-        issuer = next(named, None)
-        if issuer is None:
-            break
-        chain.append(issuer.id)
-        row = issuer
-    return tuple(chain)
+def chains_of(rows: Sequence[SecurityObject], *, longest: int = 8) -> Mapping[UUID, tuple[UUID, ...]]:
+    """For each certificate of one account, those of the account that issued it, upwards to a self-signed one or to
+    where they end: one query for each step up, however many rows there are.
+    """
+    chains: dict[UUID, list[UUID]] = {}
+    ends = {row.id: row for row in rows if row.kind == "CERTIFICATE"}
+    for _ in range(longest):
+        ends = {
+            start: end for start, end in ends.items() if "der" in end.attributes and not end.attributes["self_signed"]
+        }
+        issuers = _named_issuers(list(ends.values()))
+        steps = {start: _issuer(end, issuers, {start, *chains.get(start, ())}) for start, end in ends.items()}
+        ends = {start: issuer for start, issuer in steps.items() if issuer is not None}
+        for start, issuer in ends.items():
+            chains.setdefault(start, []).append(issuer.id)
+    return {start: tuple(chain) for start, chain in chains.items()}
+
+
+def _named_issuers(ends: Sequence[SecurityObject]) -> Sequence[SecurityObject]:
+    """Certificates that bear the name of somebody's issuer, the oldest first."""
+    if not ends:
+        return ()
+    named = SecurityObject.objects.filter(
+        account_id=ends[0].account_id,
+        kind=ends[0].kind,
+        attributes__has_key="der",  # it goes with the material
+        deletion_date__isnull=True,
+        attributes__subject__in=sorted({end.attributes["issuer"] for end in ends}),
+    )
+    return list(named.order_by("created_at"))
+
+
+def _issuer(end: SecurityObject, issuers: Sequence[SecurityObject], passed: set[UUID]) -> SecurityObject | None:
+    """The first that is none of those passed already and whose signature is on the certificate."""
+    named = (row for row in issuers if row.id not in passed and row.attributes["subject"] == end.attributes["issuer"])
+    return next((row for row in named if issued_by(end.attributes, row.attributes)), None)
 
 
 def view_of(row: SecurityObject, now: datetime) -> ObjectView:

@@ -20,7 +20,7 @@ from kms.operations.authority import absent, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.history import items_of
-from kms.operations.managed_object import ObjectView, chain_of, named_object, view_of
+from kms.operations.managed_object import ObjectView, chains_of, named_object, view_of
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -92,18 +92,18 @@ def get_object(call: Call, _command: GetObject, row: SecurityObject) -> ObjectVi
 
 
 def shown(call: Call, rows: Sequence[SecurityObject]) -> list[ObjectView]:
-    """Rows with what else belongs to a full picture of them, in three queries however many rows there are."""
+    """Rows with what else belongs to a full picture of them, in a few queries however many rows there are."""
     ids = [row.id for row in rows]
     copies = _made_of(call, "copied_from", ids)
     subkeys = _made_of(call, "parent", ids)
-    history = items_of(rows, call)
+    history, chains = items_of(rows, call), chains_of(rows)
     return [
         replace(
             view_of(row, call.now),
             copies=tuple(copies.get(row.id, ())),
             subkeys=tuple(subkeys.get(row.id, ())),
             history=tuple(history.get(row.id, ())),
-            chain=chain_of(row) if row.kind == "CERTIFICATE" else (),
+            chain=chains.get(row.id, ()),
         )
         for row in rows
     ]
