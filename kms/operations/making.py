@@ -5,7 +5,7 @@ Shared by creation, derivation, copies and rotation. It decides nothing and must
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -28,7 +28,7 @@ from kms.operations import check_value
 from kms.operations.authority import object_target
 from kms.operations.command import Call
 from kms.operations.managed_object import ObjectView, check_period, checked_operations, row_binding, save, view_of
-from kms.operations.transient import make_transient, seal_transient
+from kms.operations.transient import make_transient
 from kms.secret import SecretBytes
 
 # The ways of coming to be by which somebody else has, or had, the material.
@@ -177,32 +177,33 @@ def kept(call: Call, row: SecurityObject, stored: StoredKey, template: ObjectTem
 
 
 def _transient(call: Call, row: SecurityObject, spec: KeySpec) -> ObjectView:
-    made = make_transient(
-        spec,
-        account=row.account_id,
-        group=row.group_id,
-        operations=frozenset(KeyOperation(value) for value in row.operations),
-        protection=row.protection,
-        now=call.now,
-    )
-    return _handed_out(call, row, *made)
+    def make(binding: bytes) -> StoredKey:
+        return keystore.generate(spec, binding=binding, protection=row.protection)
+
+    return _handed_out(call, row, spec, make)
 
 
 def _transient_of(call: Call, row: SecurityObject, found: Described) -> ObjectView:
-    made = seal_transient(
-        found,
+    def make(binding: bytes) -> StoredKey:
+        stored = keystore.store(found.spec, found.material, binding=binding, protection=row.protection)
+        return StoredKey(stored.blob, found.public or stored.public)
+
+    return _handed_out(call, row, found.spec, make)
+
+
+def _handed_out(call: Call, row: SecurityObject, spec: KeySpec, make: Callable[[bytes], StoredKey]) -> ObjectView:
+    row.id, blob, row.public_key = make_transient(
+        spec,
+        make,
         account=row.account_id,
         group=row.group_id,
         operations=frozenset(KeyOperation(value) for value in row.operations),
         protection=row.protection,
-        made_here=row.creation not in BROUGHT_IN,
         now=call.now,
+        made_here=row.creation not in BROUGHT_IN,
+        public_only=row.public_only,
     )
-    return _handed_out(call, row, *made)
-
-
-def _handed_out(call: Call, row: SecurityObject, key_id: UUID, blob: bytes, public: bytes | None) -> ObjectView:
-    row.id, row.public_key, row.created_at = key_id, public, call.now
+    row.created_at = call.now
     return ObjectView(row, KeyState.ACTIVE, transient=blob)
 
 

@@ -5,12 +5,12 @@ The attributes are bound to the key's blob, so a changed one does not open; the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
 
-from kms.crypto.algorithm import Described
 from kms.crypto.operation import KeyOperation
 from kms.hsm.errors import BlobRejected
 from kms.hsm.module import KeySpec, StoredKey
@@ -44,28 +44,18 @@ class _Attributes(msgspec.Struct, frozen=True, array_like=True):
 
 
 def make_transient(
-    spec: KeySpec, *, account: UUID, group: UUID, operations: frozenset[KeyOperation], protection: str, now: datetime
-) -> tuple[UUID, bytes, bytes | None]:
-    """Generate a key and return its id, the blob for the caller and the public key."""
-    attributes = _Attributes(
-        uuid4(), account, group, spec.kind, spec.size, spec.curve or "", sorted(operations), protection, now + LIFETIME
-    )
-    provisional = _binding(msgspec.json.encode(attributes))
-    return _sealed(attributes, provisional, keystore.generate(spec, binding=provisional, protection=protection))
-
-
-def seal_transient(
-    found: Described,
+    spec: KeySpec,
+    make: Callable[[bytes], StoredKey],
     *,
     account: UUID,
     group: UUID,
     operations: frozenset[KeyOperation],
     protection: str,
-    made_here: bool,
     now: datetime,
+    made_here: bool = True,
+    public_only: bool = False,
 ) -> tuple[UUID, bytes, bytes | None]:
-    """The same for material that the process holds: derived and agreed on here, or imported."""
-    spec = found.spec
+    """The key that ``make`` gives for a binding, as its id, the blob for the caller and the public key."""
     attributes = _Attributes(
         uuid4(),
         account,
@@ -77,11 +67,10 @@ def seal_transient(
         protection,
         now + LIFETIME,
         made_here=made_here,
-        public_only=found.public_only,
+        public_only=public_only,
     )
     provisional = _binding(msgspec.json.encode(attributes))
-    stored = keystore.store(spec, found.material, binding=provisional, protection=protection)
-    return _sealed(attributes, provisional, StoredKey(stored.blob, found.public or stored.public))
+    return _sealed(attributes, provisional, make(provisional))
 
 
 def _sealed(attributes: _Attributes, provisional: bytes, stored: StoredKey) -> tuple[UUID, bytes, bytes | None]:
