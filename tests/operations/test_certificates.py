@@ -11,12 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import ObjectRef
 from kms.operations.executor import execute
 from kms.operations.lifecycle import DeleteObject, DestroyObject, RevokeObject
 from kms.operations.making import ObjectTemplate
+from kms.operations.queries import ListObjects, Page
 from kms.operations.rotating import RotateObject
 from kms.secret import SecretBytes
 from tests.kit.objects import SUPERSEDED, export, ref_of, row, shown
@@ -80,6 +83,21 @@ def test_the_chain_leads_up_to_the_root_however_they_came(tenant: Tenant) -> Non
     assert chain(tenant, last) == [between.id, top.id]
     assert chain(tenant, between) == [top.id]
     assert chain(tenant, top) == []
+
+
+def test_a_page_of_certificates_asks_once_for_each_step_up(tenant: Tenant) -> None:
+    """Not once for each certificate: each row shows the chain that it shows alone."""
+    root = issuer("root")
+    middle = issuer("middle", root)
+    keys = [kept(tenant, made) for made in (root, middle, *(issuer(f"leaf {n}", middle) for n in range(3)))]
+    alone = {key.id: chain(tenant, key) for key in keys}
+    asked = []
+    for limit in (4, 5):
+        with CaptureQueriesContext(connection) as queries:
+            page = execute(tenant.alice, ListObjects(Page(limit=limit), kind="CERTIFICATE")).views
+        asked.append(sum("has_key" in query["sql"] or " ? " in query["sql"] for query in queries))
+        assert [list(view.chain) for view in page] == [alone[view.row.id] for view in page]
+    assert asked[0] == asked[1] > 0
 
 
 def test_a_name_is_no_signature(tenant: Tenant) -> None:
