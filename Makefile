@@ -48,7 +48,7 @@ compat: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Count the vendor's operati
 	@$(BIN)/python -m tests.acceptance.compat $(ARGS)
 
 lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hashes
-	@for name in server run dev clients; do \
+	@for name in server run ldap dev clients; do \
 	  ( cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	      $$name.in -o $$name.lock ) || exit 1; \
 	done

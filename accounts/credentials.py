@@ -17,13 +17,14 @@ from uuid import UUID
 from django.contrib.auth.hashers import check_password, make_password
 
 from accounts.errors import NotAuthenticated
-from accounts.models import App, FactVersion, Session, User
+from accounts.models import AppCredential, CredentialKind, FactVersion, Session, User
 from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
 
 TOKEN_BYTES = 48
 MIN_APP_SECRET_BYTES, MAX_APP_SECRET_BYTES = 16, 128
 MIN_PASSWORD_LENGTH = 12
 _GENERATED_PASSWORD_LENGTH = 24
+_NOBODYS = AppCredential(kind=CredentialKind.SECRET, secret_digest=bytes(32))
 _DECOY = make_password("a password nobody has, so that unknown users cost the same")
 
 
@@ -75,21 +76,34 @@ def new_password() -> str:
     return "".join(secrets.choice(alphabet) for _ in range(_GENERATED_PASSWORD_LENGTH))
 
 
-def app_of(credential: BasicCredential) -> Principal:
+def app_of(credential: BasicCredential, now: datetime) -> Principal:
     """The app whose API key this is."""
     try:
         app_id = UUID(credential.username)
     except ValueError:
         raise NotAuthenticated("unknown-app") from None
     version = fact_version(app_id)
-    app = App.objects.filter(id=app_id).only("id", "account_id", "secret_digest").first()
-    expected = bytes(app.secret_digest) if app else bytes(32)
-    matches = hmac.compare_digest(expected, digest(credential.password))
-    if app is None:
+    rows = list(AppCredential.objects.filter(app_id=app_id, kind=CredentialKind.SECRET).select_related("app"))
+    given = digest(credential.password)
+    matching = [row for row in rows or [_NOBODYS] if hmac.compare_digest(bytes(row.secret_digest or b""), given)]
+    if not rows:
         raise NotAuthenticated("unknown-app")
-    if not matches:
+    if not matching:
         raise NotAuthenticated("wrong-app-secret")
-    return Principal(PrincipalKind.APP, app.id, app.account_id, AuthenticationMethod.API_KEY, proof_version=version)
+    row = matching[0]
+    ends_at = end_of(row)
+    if ends_at is not None and ends_at <= now:
+        raise NotAuthenticated("app-secret-expired")
+    method = AuthenticationMethod.API_KEY
+    return Principal(PrincipalKind.APP, app_id, row.app.account_id, method, proof_version=version, expires_at=ends_at)
+
+
+def end_of(row: AppCredential) -> datetime | None:
+    """When a credential stops to hold: its own end, or the end of the overlap once it was replaced. None is never."""
+    ends = [end for end in (row.expires_at, row.valid_until) if end is not None]
+    if row.replaced_at is not None and row.valid_until is None:
+        return row.replaced_at
+    return min(ends, default=None)
 
 
 def user_of(credential: BasicCredential) -> User:
@@ -144,6 +158,8 @@ def principal_of_session(session: Session, version: int | None = None) -> Princi
         session=session.id,
         expires_at=session.expires_at,
         proof_version=version,
+        provider=session.provider_id,
+        certificate=None if session.certificate is None else bytes(session.certificate),
     )
 
 
@@ -158,5 +174,5 @@ def authenticate(header: str | None, now: datetime) -> Principal:
     if isinstance(credential, BearerCredential):
         return principal_of_token(credential.token, now)
     if looks_like_app(credential):
-        return app_of(credential)
+        return app_of(credential, now)
     raise NotAuthenticated("password-outside-login", "Passwords are accepted by /sys/v1/session/auth only")

@@ -21,6 +21,16 @@ class AuthenticationMethod(StrEnum):
     NONE = "none"
     PASSWORD = "password"  # noqa: S105 - the method's name
     API_KEY = "api-key"
+    CERTIFICATE = "certificate"
+    SIGNED_JWT = "signed-jwt"
+    LDAP = "ldap"
+    OIDC = "oidc"
+    SAML = "saml"
+
+    @property
+    def asks_second_factor(self) -> bool:
+        """A password is guessed and stolen, whoever checks it; other providers see to second factors themselves."""
+        return self in (AuthenticationMethod.PASSWORD, AuthenticationMethod.LDAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,8 @@ class Principal:
     ``account`` is None for a user who has not selected one. ``authenticated_at`` is when the credential was last
     proven (a session keeps the time of its login); ``expires_at`` ends a session. Both are in the database's clock.
     ``proof_version`` is the fact version of ``proof_subject`` that the credential was checked at (None: not checked
-    against rows, as for the anonymous principal).
+    against rows, as for the anonymous principal). ``provider`` is the account's identity provider that vouched, and
+    ``certificate`` the SHA-256 of the TLS certificate that must come with every call.
     """
 
     kind: PrincipalKind
@@ -41,6 +52,8 @@ class Principal:
     session: UUID | None = None
     expires_at: datetime | None = None
     proof_version: int | None = None
+    provider: UUID | None = None
+    certificate: bytes | None = None
 
     @property
     def proof_subject(self) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from accounts.credentials import TOKEN_BYTES, digest
 from accounts.models import Session
@@ -18,9 +19,19 @@ def lifetime(kind: PrincipalKind) -> timedelta:
 
 
 def issue(
-    principal: Principal, method: AuthenticationMethod, now: datetime, proven_at: datetime
+    principal: Principal,
+    method: AuthenticationMethod,
+    now: datetime,
+    proven_at: datetime,
+    *,
+    client_ip: str | None = None,
+    **carried: Any,
 ) -> tuple[Session, str]:
-    """A new session and its bearer token, which is shown once and kept as a digest."""
+    """A new session and its bearer token, which is shown once and kept as a digest.
+
+    It carries the principal's provider and certificate, and what else of a session it continues (``carried``). It ends
+    no later than the proof it came from.
+    """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     is_app = principal.kind is PrincipalKind.APP
     session = Session.objects.create(
@@ -30,7 +41,12 @@ def issue(
         account_id=principal.account,
         method=method,
         authenticated_at=proven_at,
-        expires_at=now + lifetime(principal.kind),
+        expires_at=min(now + lifetime(principal.kind), principal.expires_at or datetime.max.replace(tzinfo=now.tzinfo)),
+        provider_id=principal.provider,
+        certificate=principal.certificate,
+        created_at=now,
+        client_ip=client_ip,
+        **carried,
     )
     return session, token
 

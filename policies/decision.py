@@ -13,7 +13,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 from accounts.principal import Principal, PrincipalKind
-from policies.permissions import CATALOGUE, Permission, Scope
+from accounts.second_factor import Lack
+from policies.permissions import CATALOGUE, Permission, PermissionSpec, Scope
 
 _NO_GROUPS: Mapping[UUID, frozenset[Permission]] = MappingProxyType({})
 
@@ -27,13 +28,27 @@ class Forbid:
 
 
 @dataclass(frozen=True, slots=True)
+class StepUp:
+    """A person's proof may be ``seconds`` old for what is sensitive, and was last given at ``proven_at``."""
+
+    seconds: int
+    proven_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a principal: the permissions it holds and what forbids it anything at all."""
+    """What is known of a principal: the permissions it holds and what forbids it anything at all.
+
+    ``lack`` is what its login still misses; only what finishes the login goes past it. ``step_up`` is what sensitive
+    permissions ask of it; None asks nothing.
+    """
 
     account: frozenset[Permission] = frozenset()
     all_groups: frozenset[Permission] = frozenset()
     groups: Mapping[UUID, frozenset[Permission]] = field(default_factory=lambda: _NO_GROUPS)
     forbids: tuple[Forbid, ...] = ()
+    lack: Lack | None = None
+    step_up: StepUp | None = None
 
     def holds(self, permission: Permission, group: UUID) -> bool:
         return permission in self.all_groups or permission in self.groups.get(group, frozenset())
@@ -106,6 +121,9 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     forbid = _first_forbid_of_principal(request, facts)
     if forbid is not None:
         return Deny(forbid.code, forbid.message)
+    unproven = _unproven(request, spec, facts)
+    if unproven is not None:
+        return unproven
     if spec.scope is Scope.SELF:
         return _limits(request) or Allow("self")
     if principal.account is None:
@@ -116,6 +134,30 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     if not granted:
         return Deny("not-granted", f"No permission to {spec.sentence}")
     return _limits(request) or Allow("granted")
+
+
+_LACKING: Mapping[Lack, str] = MappingProxyType(
+    {
+        Lack.PROOF: "Show your second factor first",
+        Lack.ENROLMENT: "This account asks for a second factor; enrol one first",
+    }
+)
+_STEP_UP = "step-up-needed"
+
+
+def _unproven(request: AccessRequest, spec: PermissionSpec, facts: Facts) -> Deny | None:
+    """What the way the principal proved itself does not carry, whatever it was granted."""
+    if facts.lack is not None and facts.lack not in spec.finishes:
+        return Deny(facts.lack, _LACKING[facts.lack])
+    if spec.identity and request.principal.provider is not None:
+        return Deny("vouched-for", "Log in with your own password to do this; an account's identity provider won't do")
+    step_up = facts.step_up
+    if not spec.sensitive or step_up is None:
+        return None
+    age = None if step_up.proven_at is None else (request.now - step_up.proven_at).total_seconds()
+    if age is None or age > step_up.seconds:
+        return Deny(_STEP_UP, "Prove yourself again to do this: show your second factor, or log in anew")
+    return None
 
 
 def _limits(request: AccessRequest) -> Deny | None:

@@ -5,15 +5,32 @@ Versions are read before the rows they stand for, so a change in between makes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from uuid import UUID
 
-from accounts.models import Account, App, FactVersion, GroupMembership, Membership, Session
-from accounts.principal import Principal, PrincipalKind
-from policies.decision import Facts, Forbid
+from django.db.models import QuerySet
+
+from accounts.models import (
+    Account,
+    AccountRole,
+    App,
+    ExternalGrant,
+    ExternalRole,
+    ExternalRoleGroup,
+    FactVersion,
+    FidoCredential,
+    GroupMembership,
+    Membership,
+    PasswordLogin,
+    Session,
+    TotpDevice,
+)
+from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from accounts.second_factor import Factor, Lack, Owned, Requirement, lacking
+from policies.decision import Facts, Forbid, StepUp
 from policies.permissions import (
     ACCOUNT_ROLES,
     APP_ADMINISTRATOR,
@@ -35,17 +52,20 @@ _DISABLED = {
     "app": Forbid("app-disabled", "The app is disabled"),
     "user": Forbid("user-disabled", "The user is disabled in this account"),
     "member": Forbid("not-a-member", "The user is not a member of the selected account"),
+    "password": Forbid("password-not-accepted", "This account takes no passwords; log in with its identity provider"),
     "gone": Forbid("principal-gone", "The credential's owner no longer exists"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Facts and the version of every subject they were read from; networks limit where it may call from."""
+    """Facts and the version of every subject they were read from; networks limit where it may call from, and
+    ``rate_limit`` how many calls a second it may make."""
 
     facts: Facts
     versions: Versions
     networks: tuple[Network, ...] = ()
+    rate_limit: int | None = None
 
     def seen_from(self, address: str | None) -> Facts:
         """The facts for a call from this address: outside the principal's allow-list everything is forbidden."""
@@ -71,11 +91,12 @@ def known_of(principal: Principal, versions: Versions | None = None) -> Known:
     """The facts of a principal, read now; ``versions`` when the caller holds them locked already."""
     if versions is None:
         versions = read_versions(subjects_of(principal))
-    ended = _session_forbids(principal)
+    session = None if principal.session is None else Session.objects.filter(id=principal.session).first()
+    ended = _session_forbids(principal, session)
     if principal.kind is PrincipalKind.APP:
         return _known_of_app(principal, versions, ended)
     if principal.kind is PrincipalKind.USER:
-        return _known_of_user(principal, versions, ended)
+        return _known_of_user(principal, versions, ended, session)
     if principal.kind is PrincipalKind.SYSTEM:
         return _known_of_system(principal, versions)
     return Known(Facts(), versions)
@@ -89,11 +110,10 @@ def _known_of_system(principal: Principal, versions: Versions) -> Known:
     return Known(Facts(all_groups=SYSTEM_KEEPER, forbids=() if alive else (_DISABLED["account"],)), versions)
 
 
-def _session_forbids(principal: Principal) -> tuple[Forbid, ...]:
+def _session_forbids(principal: Principal, session: Session | None) -> tuple[Forbid, ...]:
     if principal.session is None:
         return ()
-    alive = Session.objects.filter(id=principal.session, terminated_at__isnull=True).exists()
-    return () if alive else (_ENDED,)
+    return (_ENDED,) if session is None or session.terminated_at is not None else ()
 
 
 def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
@@ -108,9 +128,12 @@ def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbi
         group: APP_MEMBER | _app_permissions(names)
         for group, names in app.group_memberships.values_list("group_id", "permissions")
     }
+    for mapping in _external_mappings(principal):
+        granted = APP_MEMBER | _app_permissions(mapping.app_permissions)
+        groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | granted
     account = APP_ADMINISTRATOR if app.role == "admin" else frozenset[Permission]()
     facts = Facts(account=account, groups=MappingProxyType(groups), forbids=forbids)
-    return Known(facts, versions, tuple(ip_network(network) for network in app.ip_ranges))
+    return Known(facts, versions, tuple(ip_network(network) for network in app.ip_ranges), app.rate_limit)
 
 
 def _app_permissions(names: Iterable[str]) -> frozenset[Permission]:
@@ -118,9 +141,48 @@ def _app_permissions(names: Iterable[str]) -> frozenset[Permission]:
     return with_implied(frozenset(known[name] for name in names if name in known))
 
 
-def _known_of_user(principal: Principal, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
+def _external_mappings(principal: Principal) -> Iterable[ExternalRoleGroup]:
+    """What the directory groups mean that its provider counts the principal in; nothing in a session of another."""
+    return ExternalRoleGroup.objects.filter(role__in=_external_roles(principal)) if principal.provider else ()
+
+
+def _external_roles(principal: Principal) -> QuerySet[ExternalRole]:
+    owner = {"app_id": principal.id} if principal.kind is PrincipalKind.APP else {"user_id": principal.id}
+    held = ExternalGrant.objects.filter(**owner, role__provider_id=principal.provider)
+    return ExternalRole.objects.filter(id__in=held.values("role_id"), account_id=principal.account)
+
+
+def factors_owned(user: UUID) -> Owned:
+    """The kinds of second factor that a user has enrolled."""
+    owned = set()
+    if TotpDevice.objects.filter(user_id=user, confirmed=True).exists():
+        owned.add(Factor.TOTP)
+    if FidoCredential.objects.filter(user_id=user).exists():
+        owned.add(Factor.FIDO2)
+    return frozenset(owned)
+
+
+def _lack(principal: Principal, session: Session | None, requirement: str, owned: Owned) -> Lack | None:
+    if session is None or not principal.method.asks_second_factor:
+        return None
+    asked = requirement if principal.method is AuthenticationMethod.PASSWORD else Requirement.NONE
+    return lacking(asked, owned, Factor(session.second_factor))
+
+
+def _step_up(account: Account, principal: Principal, session: Session | None, owned: Owned) -> StepUp | None:
+    """Who has a second factor proves that; who has none, or is vouched for, proves it by logging in anew."""
+    if account.step_up_seconds is None or session is None:
+        return None
+    by_factor = bool(owned) and principal.method.asks_second_factor
+    return StepUp(account.step_up_seconds, session.second_factor_at if by_factor else session.authenticated_at)
+
+
+def _known_of_user(
+    principal: Principal, versions: Versions, forbids: tuple[Forbid, ...], session: Session | None
+) -> Known:
+    owned = factors_owned(principal.id)
     if principal.account is None:
-        return Known(Facts(forbids=forbids), versions)
+        return Known(Facts(forbids=forbids, lack=_lack(principal, session, Requirement.NONE, owned)), versions)
     membership = (
         Membership.objects.select_related("account")
         .filter(user_id=principal.id, account_id=principal.account, invitation_pending=False)
@@ -128,12 +190,43 @@ def _known_of_user(principal: Principal, versions: Versions, forbids: tuple[Forb
     )
     if membership is None:
         return Known(Facts(forbids=(*forbids, _DISABLED["member"])), versions)
-    if not membership.enabled:
-        forbids = (*forbids, _DISABLED["user"])
-    if not membership.account.enabled:
-        forbids = (*forbids, _DISABLED["account"])
-    role = ACCOUNT_ROLES[membership.role]
-    own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=principal.account)
-    groups = {group: GROUP_ROLES[name] for group, name in own.values_list("group_id", "role")}
-    facts = Facts(role.account, role.all_groups, MappingProxyType(groups), forbids)
+    account = membership.account
+    held = _roles_of(principal, membership)
+    facts = replace(
+        held,
+        forbids=(*forbids, *_membership_forbids(principal, membership)),
+        lack=_lack(principal, session, account.second_factor, owned),
+        step_up=_step_up(account, principal, session, owned),
+    )
     return Known(facts, versions)
+
+
+def _membership_forbids(principal: Principal, membership: Membership) -> Iterator[Forbid]:
+    if not membership.enabled:
+        yield _DISABLED["user"]
+    if not membership.account.enabled:
+        yield _DISABLED["account"]
+    closed = membership.account.password_login == PasswordLogin.ADMINISTRATORS
+    is_administrator = membership.role == AccountRole.ADMINISTRATOR
+    if closed and principal.method is AuthenticationMethod.PASSWORD and not is_administrator:
+        yield _DISABLED["password"]
+
+
+def _roles_of(principal: Principal, membership: Membership) -> Facts:
+    """The union of what the account's role, the groups' roles and the directory's groups give."""
+    role = ACCOUNT_ROLES[membership.role]
+    own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=membership.account_id)
+    groups = {group: GROUP_ROLES[name] for group, name in own.values_list("group_id", "role")}
+    for mapping in _external_mappings(principal):
+        if mapping.user_role:
+            groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | GROUP_ROLES[mapping.user_role]
+    roles = [role, *(ACCOUNT_ROLES[name] for name in _external_account_roles(principal))]
+    account = frozenset[Permission]().union(*(given.account for given in roles))
+    everywhere = frozenset[Permission]().union(*(given.all_groups for given in roles))
+    return Facts(account, everywhere, MappingProxyType(groups))
+
+
+def _external_account_roles(principal: Principal) -> Iterable[str]:
+    if principal.provider is None:
+        return ()
+    return _external_roles(principal).exclude(account_role="").values_list("account_role", flat=True)

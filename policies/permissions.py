@@ -8,6 +8,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 
 from accounts.principal import PrincipalKind
+from accounts.second_factor import Lack
 
 
 class Scope(Enum):
@@ -22,6 +23,13 @@ class Scope(Enum):
 class Permission(StrEnum):
     SESSION_CREATE = "session.create"
     SESSION_MANAGE = "session.manage"
+    SESSION_LIST = "session.list"
+    SECOND_FACTOR_PROVE = "second-factor.prove"
+    SECOND_FACTOR_MANAGE = "second-factor.manage"
+    OWN_PASSWORD = "self.password"  # noqa: S105 - a permission's name
+    OWN_USER_DELETE = "self.delete"
+    CODE_REQUEST = "code.request"
+    CODE_REDEEM = "code.redeem"
     DIGEST = "data.digest"
     CHECK_VALUE = "data.check-value"
     BATCH = "self.batch"
@@ -42,6 +50,11 @@ class Permission(StrEnum):
     GROUP_CREATE = "group.create"
     AUDIT_READ_ACCOUNT = "audit.read-account"
     PLUGIN_GET = "plugin.get"
+    AUTHENTICATION_MANAGE = "authentication.manage"
+    EXTERNAL_ROLE_GET = "external-role.get"
+    EXTERNAL_ROLE_MANAGE = "external-role.manage"
+    USER_SESSIONS = "user.sessions"
+    STATISTICS_READ_ACCOUNT = "statistics.read-account"
 
     GROUP_GET = "group.get"
     GROUP_UPDATE = "group.update"
@@ -91,26 +104,47 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PermissionSpec:
-    """``everywhere`` demands the permission in every group of the target, not just one (an app is in several)."""
+    """``everywhere`` demands the permission in every group of the target, not just one (an app is in several).
+
+    ``finishes`` are the reasons of an unfinished login that do not stand against it, for it is how one finishes.
+    ``sensitive`` ones ask a person for a recent proof where the account says how recent. ``identity`` ones concern the
+    person in every account, so the word of one account's identity provider does not carry them.
+    """
 
     scope: Scope
     sentence: str
     everywhere: bool = False
+    finishes: frozenset[Lack] = frozenset()
+    sensitive: bool = False
+    identity: bool = False
 
 
+_ANY_LACK = frozenset(Lack)
+_ENROLMENT = frozenset({Lack.ENROLMENT})
 _P, _S, _A, _G = Scope.PUBLIC, Scope.SELF, Scope.ACCOUNT, Scope.GROUP
 
 CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
     {
         Permission.SESSION_CREATE: PermissionSpec(_P, "log in"),
-        Permission.SESSION_MANAGE: PermissionSpec(_S, "refresh, re-authenticate, end one's session, select an account"),
+        Permission.SESSION_MANAGE: PermissionSpec(
+            _S, "refresh, re-authenticate, end one's session, select an account", finishes=_ANY_LACK
+        ),
+        Permission.SESSION_LIST: PermissionSpec(_S, "list and end one's own sessions", identity=True),
+        Permission.SECOND_FACTOR_PROVE: PermissionSpec(_S, "show a second factor", finishes=frozenset({Lack.PROOF})),
+        Permission.SECOND_FACTOR_MANAGE: PermissionSpec(
+            _S, "add and remove one's second factors", finishes=_ENROLMENT, identity=True
+        ),
+        Permission.OWN_PASSWORD: PermissionSpec(_S, "change one's own password", finishes=_ENROLMENT, identity=True),
+        Permission.OWN_USER_DELETE: PermissionSpec(_S, "delete oneself", sensitive=True, identity=True),
+        Permission.CODE_REQUEST: PermissionSpec(_P, "ask for a code by mail"),
+        Permission.CODE_REDEEM: PermissionSpec(_P, "use a code that came by mail"),
         Permission.DIGEST: PermissionSpec(_S, "hash data without a key"),
         Permission.CHECK_VALUE: PermissionSpec(_S, "compare a key that one has with its check value"),
         Permission.BATCH: PermissionSpec(_S, "send several requests as one"),
         Permission.PUBLIC_KEY_READ: PermissionSpec(_P, "read public keys that their owners publish"),
-        Permission.OWN_ACCOUNTS: PermissionSpec(_S, "list the accounts one belongs to"),
+        Permission.OWN_ACCOUNTS: PermissionSpec(_S, "list the accounts one belongs to", finishes=_ENROLMENT),
         Permission.OWN_INVITATIONS: PermissionSpec(_S, "accept or reject invitations to accounts"),
-        Permission.OWN_PROFILE: PermissionSpec(_S, "see one's own user or app"),
+        Permission.OWN_PROFILE: PermissionSpec(_S, "see one's own user or app", finishes=_ENROLMENT),
         Permission.LIST_VISIBLE: PermissionSpec(_S, "list what one may see"),
         Permission.ACCOUNT_CREATE: PermissionSpec(_A, "create another account"),
         Permission.ACCOUNT_GET: PermissionSpec(_A, "see the account"),
@@ -123,6 +157,13 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.GROUP_CREATE: PermissionSpec(_A, "create groups"),
         Permission.AUDIT_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's audit log"),
         Permission.PLUGIN_GET: PermissionSpec(_A, "list plugins"),
+        Permission.AUTHENTICATION_MANAGE: PermissionSpec(
+            _A, "change how people log in: second factors, identity providers", sensitive=True
+        ),
+        Permission.EXTERNAL_ROLE_GET: PermissionSpec(_A, "see what groups of a directory mean here"),
+        Permission.EXTERNAL_ROLE_MANAGE: PermissionSpec(_A, "say what groups of a directory mean here", sensitive=True),
+        Permission.USER_SESSIONS: PermissionSpec(_A, "list and end the sessions of the account's users"),
+        Permission.STATISTICS_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's statistics"),
         Permission.GROUP_GET: PermissionSpec(_G, "see a group"),
         Permission.GROUP_UPDATE: PermissionSpec(_G, "change a group's profile"),
         Permission.GROUP_DELETE: PermissionSpec(_G, "delete an empty group"),
@@ -132,7 +173,7 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.APP_CREATE: PermissionSpec(_G, "create apps", everywhere=True),
         Permission.APP_UPDATE: PermissionSpec(_G, "change apps", everywhere=True),
         Permission.APP_DELETE: PermissionSpec(_G, "delete apps", everywhere=True),
-        Permission.APP_SECRET_READ: PermissionSpec(_G, "read an app's API key", everywhere=True),
+        Permission.APP_SECRET_READ: PermissionSpec(_G, "read an app's API key", everywhere=True, sensitive=True),
         Permission.APP_SECRET_RESET: PermissionSpec(_G, "replace an app's API key", everywhere=True),
         Permission.OBJECT_GET: PermissionSpec(_G, "see an object's attributes and public key"),
         Permission.OBJECT_CREATE: PermissionSpec(_G, "generate or import objects"),
@@ -142,7 +183,9 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.OBJECT_MOVE: PermissionSpec(_G, "move an object to another group", everywhere=True),
         Permission.OBJECT_ACTIVATE: PermissionSpec(_G, "activate an object and set its cryptoperiod"),
         Permission.OBJECT_DELETE: PermissionSpec(_G, "delete an object"),
-        Permission.OBJECT_EXPORT: PermissionSpec(_G, "take an exportable object's material out, in clear or wrapped"),
+        Permission.OBJECT_EXPORT: PermissionSpec(
+            _G, "take an exportable object's material out, in clear or wrapped", sensitive=True
+        ),
         Permission.OBJECT_ENCRYPT: PermissionSpec(_G, "encrypt under an object"),
         Permission.OBJECT_DECRYPT: PermissionSpec(_G, "decrypt under an object"),
         Permission.OBJECT_SIGN: PermissionSpec(_G, "sign with an object"),
@@ -241,6 +284,8 @@ ACCOUNT_ROLES: Mapping[str, AccountRoleSpec] = MappingProxyType(
                     Permission.ACCOUNT_GET,
                     Permission.USER_GET,
                     Permission.AUDIT_READ_ACCOUNT,
+                    Permission.EXTERNAL_ROLE_GET,
+                    Permission.STATISTICS_READ_ACCOUNT,
                     Permission.PLUGIN_GET,
                 }
             ),

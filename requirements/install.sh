@@ -35,6 +35,22 @@ if ! [ -x "$environment/bin/pip" ]; then
     "$python" -m venv "$environment"
 fi
 
+# Sign-on by LDAP is compiled against OpenLDAP's client library.
+if grep -q '^python-ldap==' "$lock" && ! [ -e /usr/include/ldap.h ]; then
+    headers="gcc python3-dev libldap-dev libsasl2-dev"
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        echo "Installing $headers"
+        export DEBIAN_FRONTEND=noninteractive
+        { apt-get -qq update && apt-get -qq install -y --no-install-recommends $headers; } >/dev/null 2>&1 || {
+            echo "That failed. Run it yourself to see why:  apt-get install -y $headers" >&2
+            exit 1
+        }
+    else
+        echo "OpenLDAP's headers are missing. Run this, then start again:  sudo apt-get install -y $headers" >&2
+        exit 1
+    fi
+fi
+
 echo "Installing $lock"
 "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r "$lock"
 cp "$lock" "$stamp"

@@ -17,6 +17,7 @@ from kms.operations.errors import (
     InvalidRequest,
     NotFound,
     TooBusy,
+    TooManyAttempts,
 )
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
@@ -58,6 +59,7 @@ _TABLE: tuple[tuple[type[Exception], int, str | None], ...] = (
     (RouteUnknown, 404, None),
     (MethodNotAllowed, 405, "Method not allowed"),
     (Conflict, 409, None),
+    (TooManyAttempts, 429, None),
     (BlobRejected, 409, "The stored key does not match its record; it is not used"),
     (PayloadTooLarge, 413, None),
     (ModuleSealed, 503, "The server is sealed: its cryptographic module does not accept it"),

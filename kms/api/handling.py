@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from accounts.certificates import PresentedCertificate
 from accounts.errors import NotAuthenticated
 from accounts.principal import ANONYMOUS, Principal
 from kms.api.authentication import authenticator
@@ -56,10 +57,11 @@ class Incoming:
     authorization: str | None
     client_ip: str | None
     request_id: UUID
+    certificate: PresentedCertificate | None = None
 
     @property
     def context(self) -> CallContext:
-        return CallContext(self.client_ip, self.request_id)
+        return CallContext(self.client_ip, self.request_id, self.certificate)
 
 
 @dataclass(frozen=True, slots=True)

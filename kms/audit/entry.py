@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
+from accounts.certificates import PresentedCertificate
+
 Detail = str | int | bool | None
 
 
@@ -63,6 +65,7 @@ ALLOWED_DETAILS = frozenset(
         "role",
         "account",
         "session",
+        "login_method",
         "enabled",
         "result",
         "masked",
@@ -82,6 +85,7 @@ class CallContext:
 
     client_ip: str | None = None
     request_id: UUID = field(default_factory=lambda: UUID(int=0))
+    certificate: PresentedCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)

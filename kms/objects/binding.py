@@ -50,6 +50,12 @@ def binding_of(fields: BoundFields) -> bytes:
     return canonical([*parts, fields.options] if fields.options else parts)
 
 
+def secret_binding(deployment: UUID, purpose: str, owner: UUID, version: int) -> bytes:
+    """The binding of a sealed secret that is no security object: a factor's key, a provider's password."""
+    domain = b"keystead secret v1"
+    return canonical([domain, deployment.bytes, purpose.encode(), owner.bytes, version.to_bytes(8, "big")])
+
+
 def credential_binding(deployment: UUID, app: UUID, version: int) -> bytes:
     """The binding of an app's sealed secret."""
     return canonical([b"keystead app secret v1", deployment.bytes, app.bytes, version.to_bytes(8, "big")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from accounts.credentials import (
     digest,
     new_app_secret,
 )
-from accounts.models import App, AppGroup, AppRole, Group, Session
+from accounts.models import App, AppCredential, AppGroup, AppRole, CredentialKind, Group, Session
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
@@ -129,8 +130,8 @@ def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
-    _set_secret(row, command.secret_bytes)
     _save(row, created=True)
+    _set_secret(row, command.secret_bytes, call.now)
     _set_groups(row, command.groups)
     call.touched.insert(0, app_target(row, list(command.groups)))
     return view_of(row)
@@ -186,16 +187,17 @@ def delete_app(call: Call, _command: DeleteApp, row: App) -> None:
 
 
 def get_app_secret(_call: Call, _command: GetAppSecret, row: App) -> AppSecret:
-    sealed = keystore.unseal(bytes(row.secret_sealed), binding=_binding(row))
+    credential = current_credential(row)
+    if credential is None or credential.secret_sealed is None:
+        raise Conflict("not-a-secret", "The app does not authenticate with an API key")
+    sealed = keystore.unseal(bytes(credential.secret_sealed), binding=_binding(credential))
     return AppSecret(row.id, sealed)
 
 
 def reset_app_secret(call: Call, command: ResetAppSecret, row: App) -> AppView:
     """The old key stops working with this transaction, on every worker, and so do the sessions it opened."""
     Session.objects.filter(app=row, terminated_at__isnull=True).update(terminated_at=call.now)
-    row.secret_version += 1
-    _set_secret(row, command.secret_bytes)
-    _save(row)
+    _set_secret(row, command.secret_bytes, call.now)
     return view_of(row)
 
 
@@ -214,16 +216,25 @@ def app_target(row: App, groups: Sequence[UUID]) -> Target:
     return Target("app", row.id, row.account_id, tuple(groups), Permission.APP_GET)
 
 
-def _set_secret(row: App, size: int) -> None:
+def current_credential(row: App) -> AppCredential | None:
+    return row.credentials.filter(replaced_at__isnull=True).first()
+
+
+def _set_secret(row: App, size: int, now: datetime) -> None:
+    """A new API key; the one before it holds no longer."""
     if not MIN_APP_SECRET_BYTES <= size <= MAX_APP_SECRET_BYTES:
         raise ParameterInvalid(f"secret_size is {MIN_APP_SECRET_BYTES} to {MAX_APP_SECRET_BYTES} bytes, not {size}")
+    last = current_credential(row)
+    row.credentials.filter(replaced_at__isnull=True).update(replaced_at=now)
     secret = new_app_secret(size)
-    row.secret_digest = digest(secret)
-    row.secret_sealed = keystore.seal(SecretBytes(secret.encode()), binding=_binding(row))
+    credential = AppCredential(app=row, kind=CredentialKind.SECRET, version=1 if last is None else last.version + 1)
+    credential.secret_digest = digest(secret)
+    credential.secret_sealed = keystore.seal(SecretBytes(secret.encode()), binding=_binding(credential))
+    credential.save()
 
 
-def _binding(row: App) -> bytes:
-    return credential_binding(keystore.deployment_id(), row.id, row.secret_version)
+def _binding(credential: AppCredential) -> bytes:
+    return credential_binding(keystore.deployment_id(), credential.app_id, credential.version)
 
 
 def _set_groups(row: App, groups: GroupPermissions) -> None:

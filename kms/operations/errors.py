@@ -41,6 +41,14 @@ class InvalidRequest(OperationError):
         super().__init__(reason, message)
 
 
+class TooManyAttempts(OperationError):
+    """Guessing is slowed down, or a caller's rate is used up. ``retry_after`` seconds."""
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason, "Too many attempts; try again later")
+        self.retry_after = retry_after
+
+
 class CredentialStale(Exception):
     """What the credential was checked against has changed since; the edge authenticates again."""
 

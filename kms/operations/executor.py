@@ -53,6 +53,7 @@ from kms.operations.errors import (
     NotFound,
     OperationError,
     TooBusy,
+    TooManyAttempts,
 )
 from kms.operations.registry import operation_of
 from policies import versions as fact_versions
@@ -192,6 +193,7 @@ def _attempt(
 
 def _execute_control(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
     """One transaction: versions locked, facts read, decided, done, recorded. A deadlock is tried again."""
+    _admit(principal, command, operation, context)
     if operation.irreversible:
         _announce(principal, command, operation, context)
     for attempt in range(MAX_ATTEMPTS):
@@ -203,6 +205,18 @@ def _execute_control(principal: Principal, command: Command, operation: Operatio
             if attempt == MAX_ATTEMPTS - 1:
                 raise TooBusy from error
     raise TooBusy
+
+
+def _admit(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> None:
+    started = time.perf_counter_ns()
+    try:
+        operation.admit(principal, command, context)
+    except OperationalError as error:
+        raise RecordUnavailable("the database is not available") from error
+    except OperationError as refused:
+        call = _call(principal, context, Known(Facts(), {}), Authority(load=True))
+        _record_apart(_entry(call, command, operation, refused, started))
+        raise
 
 
 def _control_attempt(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
@@ -315,7 +329,7 @@ def _entry(
 def _outcome(call: Call, error: Exception | None) -> tuple[Outcome, str]:
     if error is None:
         return Outcome.DONE, call.grants[0].reason if call.grants else "granted"
-    if isinstance(error, AccessDenied | NotFound | NotAuthenticated):
+    if isinstance(error, AccessDenied | NotFound | NotAuthenticated | TooManyAttempts):
         return Outcome.DENIED, error.reason
     if isinstance(error, ApprovalRequired):
         return Outcome.PENDING, error.reason

@@ -6,18 +6,19 @@ It must not know the wire or HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from accounts import credentials, sessions
-from accounts.errors import NotAuthenticated
+from accounts import sessions
 from accounts.models import Membership, Session
-from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
-from kms.audit.entry import Category, Detail
+from accounts.principal import Principal, PrincipalKind
+from accounts.second_factor import Lack
+from kms.audit.entry import CallContext, Category, Detail
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
+from kms.operations.sign_on.methods import method_of
 from policies.decision import Target
 from policies.facts import known_of
 from policies.permissions import Permission
@@ -25,9 +26,12 @@ from policies.permissions import Permission
 
 @dataclass(frozen=True, slots=True)
 class LogIn(Command):
-    """Exchange a credential for a session. Carried out as the anonymous principal."""
+    """Exchange a credential for a session. Carried out as the anonymous principal.
 
-    credential: credentials.BasicCredential
+    ``credential`` is of a type that kms.operations.sign_on.methods knows.
+    """
+
+    credential: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,49 +56,39 @@ class SelectAccount(Command):
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """``token`` is shown once. ``expires_in`` seconds."""
+    """``token`` is shown once. ``expires_in`` seconds. ``lack`` is what is still to be done before it is of use."""
 
     principal: PrincipalKind
     entity: UUID
+    session: UUID
     token: str
     expires_in: int
+    lack: Lack | None = None
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
 
 
 def log_in(call: Call, command: LogIn, _payload: None) -> LoggedIn:
-    principal, method = _proven(command.credential)
+    principal = method_of(command.credential).prove(call, command.credential)
     call.details.update(_who(principal))
-    return _issue(call, principal, method, call.now)
-
-
-def _proven(credential: credentials.BasicCredential) -> tuple[Principal, AuthenticationMethod]:
-    if credentials.looks_like_app(credential):
-        principal = credentials.app_of(credential)
-        _refuse_disabled_app(principal)
-        return principal, AuthenticationMethod.API_KEY
-    user = credentials.user_of(credential)
-    return Principal(PrincipalKind.USER, user.id, None, AuthenticationMethod.PASSWORD), AuthenticationMethod.PASSWORD
-
-
-def _refuse_disabled_app(principal: Principal) -> None:
-    """Its calls would be refused one by one; saying so at login is kinder."""
-    forbids = known_of(principal).facts.forbids
-    if forbids:
-        raise NotAuthenticated(forbids[0].code, forbids[0].message)
+    return _issue(call, principal, call.now)
 
 
 def _who(principal: Principal) -> Mapping[str, Detail]:
     account = None if principal.account is None else str(principal.account)
-    return {"account": account, "subject": str(principal.id), "role": principal.kind}
+    return {"account": account, "subject": str(principal.id), "role": principal.kind, "login_method": principal.method}
 
 
-def _issue(call: Call, principal: Principal, method: AuthenticationMethod, proven_at: datetime) -> LoggedIn:
-    session, token = sessions.issue(principal, method, call.now, proven_at)
+def _issue(call: Call, principal: Principal, proven_at: datetime, **carried: Any) -> LoggedIn:
+    session, token = sessions.issue(
+        principal, principal.method, call.now, proven_at, client_ip=call.context.client_ip, **carried
+    )
     call.details["session"] = str(session.id)
     call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
-    return LoggedIn(principal.kind, principal.id, token, int(sessions.lifetime(principal.kind).total_seconds()))
+    lifetime = int((session.expires_at - call.now).total_seconds())
+    lack = known_of(replace(principal, session=session.id)).facts.lack
+    return LoggedIn(principal.kind, principal.id, session.id, token, lifetime, lack)
 
 
 def refresh_session(call: Call, _command: RefreshSession, session: Session) -> None:
@@ -102,8 +96,15 @@ def refresh_session(call: Call, _command: RefreshSession, session: Session) -> N
 
 
 def reauthenticate(call: Call, _command: Reauthenticate, session: Session) -> LoggedIn:
+    """A second factor that was shown stays shown, as the time of login stays."""
     sessions.terminate(session, call.now)
-    return _issue(call, call.principal, AuthenticationMethod(session.method), session.authenticated_at)
+    return _issue(
+        call,
+        call.principal,
+        session.authenticated_at,
+        second_factor=session.second_factor,
+        second_factor_at=session.second_factor_at,
+    )
 
 
 def terminate_session(call: Call, _command: TerminateSession, session: Session) -> None:
@@ -111,6 +112,9 @@ def terminate_session(call: Call, _command: TerminateSession, session: Session) 
 
 
 def select_account(call: Call, command: SelectAccount, session: Session) -> None:
+    """Whom one account's identity provider vouched for stays in that account: its word means nothing elsewhere."""
+    if session.provider_id is not None and session.account_id != command.account:
+        raise AccessDenied("vouched-for", "This login counts in one account only; log in again for another")
     membership = Membership.objects.filter(
         user_id=call.principal.id, account_id=command.account, invitation_pending=False
     ).first()
@@ -144,12 +148,16 @@ def _resolve_session(call: Call, command: Command) -> Sequence[Resolved]:
 
 def _describe_login(command: LogIn) -> Mapping[str, Detail]:
     """The name that was tried: an app's id or an e-mail address, cut short in case a secret was pasted there."""
-    return {"email": command.credential.username[:64]}
+    return {"email": method_of(command.credential).named(command.credential)[:64]}
+
+
+def _admit(_principal: Principal, command: LogIn, context: CallContext) -> None:
+    method_of(command.credential).admit(command.credential, context)
 
 
 _operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(LogIn, "session.create", _resolve_login, log_in, describe=_describe_login),
+    _operation(LogIn, "session.create", _resolve_login, log_in, describe=_describe_login, admit=_admit),
     _operation(RefreshSession, "session.refresh", _resolve_session, refresh_session),
     _operation(Reauthenticate, "session.reauthenticate", _resolve_session, reauthenticate),
     _operation(TerminateSession, "session.terminate", _resolve_session, terminate_session),

@@ -5,14 +5,31 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
 from accounts.clock import clock
-from accounts.models import Account, App, AppGroup, FactVersion, Group, GroupMembership, Membership, Session, User
+from accounts.models import (
+    Account,
+    App,
+    AppCredential,
+    AppGroup,
+    ExternalGrant,
+    ExternalRole,
+    ExternalRoleGroup,
+    FactVersion,
+    FidoCredential,
+    Group,
+    GroupMembership,
+    IdentityProvider,
+    Membership,
+    Session,
+    TotpDevice,
+    User,
+)
 from accounts.principal import AuthenticationMethod
 from accounts.sessions import issue
 from kms.objects.models import SecurityObject
@@ -31,6 +48,12 @@ SUBJECTS = {
     "accounts_app": "id",
     "accounts_appgroup": "app_id",
     "accounts_session": "id",
+    "accounts_appcredential": "app_id",
+    "accounts_totpdevice": "user_id",
+    "accounts_fidocredential": "user_id",
+    "accounts_externalrole": "account_id",
+    "accounts_externalrolegroup": "account_id",
+    "accounts_externalgrant": "user_id",
     "objects_securityobject": "id",
 }
 
@@ -93,6 +116,35 @@ def _object(tenant: Tenant) -> UUID:
     return made
 
 
+def _totp(tenant: Tenant) -> Any:
+    TotpDevice.objects.create(user_id=tenant.alice.id, name="phone", key_sealed=b"sealed")
+    return TotpDevice.objects.filter(user_id=tenant.alice.id)
+
+
+def _fido(tenant: Tenant) -> Any:
+    FidoCredential.objects.create(
+        user_id=tenant.alice.id, name="key", protocol="fido2", credential_id=uuid4().bytes, public_key=b"cose"
+    )
+    return FidoCredential.objects.filter(user_id=tenant.alice.id)
+
+
+def _role(tenant: Tenant) -> ExternalRole:
+    provider = IdentityProvider.objects.create(account=tenant.account, kind="ldap", name="directory")
+    return ExternalRole.objects.create(account=tenant.account, provider=provider, name="operators")
+
+
+def _mapping(tenant: Tenant) -> Any:
+    role = _role(tenant)
+    ExternalRoleGroup.objects.create(role=role, account=tenant.account, group=tenant.group)
+    return ExternalRoleGroup.objects.filter(role=role)
+
+
+def _external_grant(tenant: Tenant) -> Any:
+    role = _role(tenant)
+    ExternalGrant.objects.create(role=role, user_id=tenant.alice.id)
+    return ExternalGrant.objects.filter(role=role)
+
+
 Row = tuple[Any, UUID]
 
 
@@ -109,6 +161,12 @@ ROWS: dict[str, Callable[[Tenant], Row]] = {
     "accounts_app": lambda t: (App.objects.filter(id=t.app.id), t.app.id),
     "accounts_appgroup": lambda t: (AppGroup.objects.filter(app_id=t.app.id), t.app.id),
     "accounts_session": lambda t: of(Session, _session(t)),
+    "accounts_appcredential": lambda t: (AppCredential.objects.filter(app_id=t.app.id), t.app.id),
+    "accounts_totpdevice": lambda t: (_totp(t), t.alice.id),
+    "accounts_fidocredential": lambda t: (_fido(t), t.alice.id),
+    "accounts_externalrole": lambda t: (ExternalRole.objects.filter(id=_role(t).id), t.account.id),
+    "accounts_externalrolegroup": lambda t: (_mapping(t), t.account.id),
+    "accounts_externalgrant": lambda t: (_external_grant(t), t.alice.id),
     "objects_securityobject": lambda t: of(SecurityObject, _object(t)),
 }
 

@@ -10,8 +10,9 @@ import pytest
 from django.core.checks import CheckMessage
 
 from kms.config import checks
-from kms.config.environment import Environment, Listen, read_environment
+from kms.config.environment import Environment, read_environment
 from kms.config.provision.schema import connected_as
+from kms.config.values import Listen
 
 
 @pytest.fixture

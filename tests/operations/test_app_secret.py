@@ -20,7 +20,7 @@ def test_a_replaced_secret_ends_the_key_and_its_sessions(tenant: Tenant) -> None
     assert principal_of_token(token, clock.now()).id == tenant.app.id
     execute(tenant.alice, ResetAppSecret(tenant.app.id))
     with pytest.raises(NotAuthenticated):
-        app_of(old)
+        app_of(old, clock.now())
     with pytest.raises(NotAuthenticated, match="ended"):
         principal_of_token(token, clock.now())
-    assert app_of(BasicCredential(*tenant.api_key())).id == tenant.app.id
+    assert app_of(BasicCredential(*tenant.api_key()), clock.now()).id == tenant.app.id

@@ -1,0 +1,91 @@
+"""WHO, as rows: tenants, people, programs, and how they prove themselves. Rules about them live in policies."""
+
+from accounts.models.factors import (
+    ChallengePurpose,
+    FactorChallenge,
+    FidoCredential,
+    FidoProtocol,
+    RecoveryCode,
+    TotpDevice,
+)
+from accounts.models.people import (
+    AccountRole,
+    CodePurpose,
+    GroupMembership,
+    GroupRole,
+    Membership,
+    OneTimeCode,
+    OutgoingMail,
+    User,
+    UserManager,
+)
+from accounts.models.programs import (
+    App,
+    AppCredential,
+    AppGroup,
+    AppRole,
+    AppSubject,
+    CredentialKind,
+)
+from accounts.models.providers import (
+    ExternalGrant,
+    ExternalIdentity,
+    ExternalRole,
+    ExternalRoleGroup,
+    IdentityProvider,
+    PendingSignOn,
+    ProviderKind,
+)
+from accounts.models.sessions import (
+    Activity,
+    AttemptCounter,
+    Session,
+    SpentToken,
+)
+from accounts.models.tenants import (
+    Account,
+    Deployment,
+    FactVersion,
+    Group,
+    PasswordLogin,
+)
+
+__all__ = [
+    "Account",
+    "AccountRole",
+    "Activity",
+    "App",
+    "AppCredential",
+    "AppGroup",
+    "AppRole",
+    "AppSubject",
+    "AttemptCounter",
+    "ChallengePurpose",
+    "CodePurpose",
+    "CredentialKind",
+    "Deployment",
+    "ExternalGrant",
+    "ExternalIdentity",
+    "ExternalRole",
+    "ExternalRoleGroup",
+    "FactVersion",
+    "FactorChallenge",
+    "FidoCredential",
+    "FidoProtocol",
+    "Group",
+    "GroupMembership",
+    "GroupRole",
+    "IdentityProvider",
+    "Membership",
+    "OneTimeCode",
+    "OutgoingMail",
+    "PasswordLogin",
+    "PendingSignOn",
+    "ProviderKind",
+    "RecoveryCode",
+    "Session",
+    "SpentToken",
+    "TotpDevice",
+    "User",
+    "UserManager",
+]

@@ -1,0 +1,122 @@
+"""Persons: users, their places in accounts and groups, and the codes and mails on the way there."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+from accounts.models.tenants import Account, Group
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser):
+    """A person. One user may be a member of several accounts."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(max_length=254, unique=True)
+    first_name = models.CharField(max_length=128, blank=True, default="")
+    last_name = models.CharField(max_length=128, blank=True, default="")
+    description = models.TextField(blank=True, default="")
+    email_verified = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class AccountRole(models.TextChoices):
+    ADMINISTRATOR = "administrator"
+    MEMBER = "member"
+    AUDITOR = "auditor"
+
+
+class GroupRole(models.TextChoices):
+    ADMINISTRATOR = "administrator"
+    AUDITOR = "auditor"
+
+
+class Membership(models.Model):
+    """A user in an account."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=32, choices=AccountRole.choices)
+    enabled = models.BooleanField(default=True)
+    invitation_pending = models.BooleanField(default=False)
+    self_provisioned = models.BooleanField(default=False, help_text="made at a first login by the account's provider")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "account"], name="one_membership_per_account")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.account_id}: {self.role}"
+
+
+class GroupMembership(models.Model):
+    """A user in a group, with a role there."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="group_memberships")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="user_memberships")
+    role = models.CharField(max_length=32, choices=GroupRole.choices)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "group"], name="one_role_per_group")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in group {self.group_id}: {self.role}"
+
+
+class CodePurpose(models.TextChoices):
+    """What a mailed code is good for. A code of one purpose is nothing for another."""
+
+    INVITATION = "invitation"
+    CONFIRM_EMAIL = "confirm-email"
+    RESET_PASSWORD = "reset-password"  # noqa: S105 - a purpose's name
+
+
+class OneTimeCode(models.Model):
+    """A code that was mailed: good once, for one purpose, one person and one address. Only a digest is kept."""
+
+    purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="codes")
+    account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField(max_length=254)
+    digest = models.BinaryField(max_length=32, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.purpose} for {self.user_id}"
+
+
+class OutgoingMail(models.Model):
+    """A mail that is due. It holds no code: the one who sends it makes the code then, so that none lies here in clear.
+
+    ``email`` may be nobody's: whoever asked is answered alike, and nothing is sent.
+    """
+
+    purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
+    email = models.EmailField(max_length=254)
+    account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    not_before = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["not_before"], name="mail_due")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} due {self.not_before}"

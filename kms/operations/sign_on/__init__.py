@@ -1,0 +1,1 @@
+"""How callers prove themselves at login: one module a method, one table of them (methods)."""

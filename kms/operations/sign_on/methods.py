@@ -1,0 +1,15 @@
+"""Every way to log in, by the type of its credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kms.operations.sign_on import by_secret
+from kms.operations.sign_on.proof import Method
+
+METHODS: tuple[Method, ...] = (by_secret.METHOD,)
+_BY_TYPE = {method.credential: method for method in METHODS}
+
+
+def method_of(credential: Any) -> Method:
+    return _BY_TYPE[type(credential)]
