@@ -74,13 +74,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """``fresh_within`` seconds: how recent the proof of the credential must be; None means any."""
-
     principal: Principal
     permission: Permission
     target: Target
     now: datetime
-    fresh_within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     if unproven is not None:
         return unproven
     if spec.scope is Scope.SELF:
-        return _limits(request) or Allow("self")
+        return _limits(request, spec, facts) or Allow("self")
     if principal.account is None:
         return Deny("no-account-selected", "No account is selected; select one first")
     if target.account != principal.account or not _visible(target, facts):
@@ -133,7 +130,7 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     granted = _granted(request.permission, spec.scope, spec.everywhere, target, facts)
     if not granted:
         return Deny("not-granted", f"No permission to {spec.sentence}")
-    return _limits(request) or Allow("granted")
+    return _limits(request, spec, facts) or Allow("granted")
 
 
 _LACKING: Mapping[Lack, str] = MappingProxyType(
@@ -142,7 +139,7 @@ _LACKING: Mapping[Lack, str] = MappingProxyType(
         Lack.ENROLMENT: "This account asks for a second factor; enrol one first",
     }
 )
-_STEP_UP = "step-up-needed"
+_AGED = Deny("step-up-needed", "Prove yourself again to do this: show your second factor, or log in anew")
 
 
 def _unproven(request: AccessRequest, spec: PermissionSpec, facts: Facts) -> Deny | None:
@@ -151,21 +148,19 @@ def _unproven(request: AccessRequest, spec: PermissionSpec, facts: Facts) -> Den
         return Deny(facts.lack, _LACKING[facts.lack])
     if spec.identity and request.principal.provider is not None:
         return Deny("vouched-for", "Log in with your own password to do this; an account's identity provider won't do")
-    step_up = facts.step_up
-    if not spec.sensitive or step_up is None:
-        return None
-    age = None if step_up.proven_at is None else (request.now - step_up.proven_at).total_seconds()
-    if age is None or age > step_up.seconds:
-        return Deny(_STEP_UP, "Prove yourself again to do this: show your second factor, or log in anew")
     return None
 
 
-def _limits(request: AccessRequest) -> Deny | None:
-    """What stands against a right that is held: the target's own state, then the age of the credential's proof."""
+def _limits(request: AccessRequest, spec: PermissionSpec, facts: Facts) -> Deny | None:
+    """What stands against a right that is held: the target's own state, then the age of the person's proof."""
     forbid = _first(request.target.forbids)
     if forbid is not None:
         return Deny(forbid.code, forbid.message)
-    return Deny("reauthenticate", "Authenticate again to do this") if _stale(request) else None
+    return _AGED if spec.sensitive and facts.step_up is not None and _aged(facts.step_up, request.now) else None
+
+
+def _aged(asked: StepUp, now: datetime) -> bool:
+    return asked.proven_at is None or (now - asked.proven_at).total_seconds() > asked.seconds
 
 
 def _first(forbids: tuple[Forbid, ...]) -> Forbid | None:
@@ -199,10 +194,3 @@ def _granted(permission: Permission, scope: Scope, everywhere: bool, target: Tar
     if not held:
         return False
     return all(held) if everywhere else any(held)
-
-
-def _stale(request: AccessRequest) -> bool:
-    if request.fresh_within is None:
-        return False
-    proven = request.principal.authenticated_at
-    return proven is None or (request.now - proven).total_seconds() > request.fresh_within

@@ -8,7 +8,8 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
-from policies.decision import AccessRequest, Facts, Forbid, Target
+from accounts.second_factor import Lack
+from policies.decision import AccessRequest, Facts, Forbid, StepUp, Target
 from policies.permissions import CATALOGUE, Permission, Scope
 
 NOW = datetime(2026, 7, 24, 12, tzinfo=UTC)
@@ -21,6 +22,8 @@ BOUND = tuple(p for p in PERMISSIONS if CATALOGUE[p].scope in (Scope.ACCOUNT, Sc
 forbids = st.builds(
     Forbid, st.sampled_from(["object-disabled", "state-deactivated", "app-disabled"]), st.sampled_from(["one", "two"])
 )
+moments = st.integers(-7200, 7200).map(lambda seconds: NOW + timedelta(seconds=seconds))
+step_ups = st.builds(StepUp, seconds=st.integers(0, 7200), proven_at=st.none() | moments)
 permission_sets = st.frozensets(st.sampled_from(PERMISSIONS), max_size=12)
 facts = st.builds(
     Facts,
@@ -28,6 +31,8 @@ facts = st.builds(
     all_groups=permission_sets,
     groups=st.dictionaries(st.sampled_from(GROUPS), permission_sets, max_size=4),
     forbids=st.lists(forbids, max_size=2).map(tuple),
+    lack=st.none() | st.sampled_from(Lack),
+    step_up=st.none() | step_ups,
 )
 targets = st.builds(
     Target,
@@ -38,7 +43,6 @@ targets = st.builds(
     see=st.none() | st.sampled_from([Permission.OBJECT_GET, Permission.GROUP_GET, Permission.USER_GET]),
     forbids=st.lists(forbids, max_size=2).map(tuple),
 )
-moments = st.integers(-7200, 7200).map(lambda seconds: NOW + timedelta(seconds=seconds))
 principals = st.builds(
     Principal,
     kind=st.sampled_from([PrincipalKind.USER, PrincipalKind.APP]),
@@ -48,6 +52,7 @@ principals = st.builds(
     authenticated_at=st.none() | moments,
     session=st.none() | st.uuids(),
     expires_at=st.none() | moments,
+    provider=st.none() | st.uuids(),
 )
 requests = st.builds(
     AccessRequest,
@@ -55,7 +60,6 @@ requests = st.builds(
     permission=st.sampled_from(PERMISSIONS),
     target=targets,
     now=st.just(NOW),
-    fresh_within=st.none() | st.floats(0, 7200),
 )
 
 APP = Principal(PrincipalKind.APP, UUID(int=101), ACCOUNTS[0], AuthenticationMethod.API_KEY)

@@ -88,6 +88,8 @@ def test_auditors_change_nothing() -> None:
         Permission.ACCOUNT_GET,
         Permission.USER_GET,
         Permission.AUDIT_READ_ACCOUNT,
+        Permission.EXTERNAL_ROLE_GET,
+        Permission.STATISTICS_READ_ACCOUNT,
         Permission.PLUGIN_GET,
         Permission.GROUP_GET,
         Permission.APP_GET,

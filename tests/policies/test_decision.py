@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.principal import ANONYMOUS, Principal
-from policies.decision import AccessRequest, Allow, Deny, Facts, Forbid, decide
+from accounts.second_factor import Lack
+from policies.decision import AccessRequest, Allow, Deny, Facts, Forbid, StepUp, decide
 from policies.permissions import CATALOGUE, Permission, Scope
 from tests.policies.strategies import (
     ACCOUNTS,
@@ -203,21 +204,61 @@ def test_an_expired_session_denies_from_its_last_instant_on(permission: Permissi
     assert isinstance(decide(alive, EVERYTHING), Allow)
 
 
-@given(
-    st.sampled_from([p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]),
-    st.integers(0, 7200),
-    st.integers(0, 7200),
-)
-def test_a_proof_older_than_asked_for_denies(permission: Permission, age: int, fresh_within: int) -> None:
-    proven = _as(authenticated_at=NOW - timedelta(seconds=age))
-    request = AccessRequest(proven, permission, target_in(GROUPS), NOW, float(fresh_within))
-    decision = decide(request, EVERYTHING)
-    assert isinstance(decision, Allow) is (age <= fresh_within)
+NOT_PUBLIC = [p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]
+
+
+@pytest.mark.parametrize("permission", NOT_PUBLIC)
+@pytest.mark.parametrize("lack", Lack)
+def test_an_unfinished_login_opens_only_what_finishes_it(permission: Permission, lack: Lack) -> None:
+    request = AccessRequest(APP, permission, target_in(GROUPS), NOW)
+    decision = decide(request, replace(EVERYTHING, lack=lack))
+    if lack in CATALOGUE[permission].finishes:
+        assert isinstance(decision, Allow)
+    else:
+        assert isinstance(decision, Deny)
+        assert decision.reason == lack
+
+
+def test_what_finishes_a_login_touches_no_account_and_no_key() -> None:
+    finishing = {p for p, spec in CATALOGUE.items() if spec.finishes}
+    assert finishing
+    assert {CATALOGUE[p].scope for p in finishing} == {Scope.SELF}
+
+
+@given(requests, facts)
+def test_an_unfinished_login_never_gets_more_than_a_finished_one(request: AccessRequest, known: Facts) -> None:
+    if isinstance(decide(request, known), Allow):
+        assert isinstance(decide(request, replace(known, lack=None)), Allow)
+
+
+@given(st.sampled_from(NOT_PUBLIC), st.none() | st.integers(0, 7200), st.integers(0, 7200))
+def test_what_is_sensitive_asks_for_a_proof_as_young_as_the_account_says(
+    permission: Permission, age: int | None, seconds: int
+) -> None:
+    proven_at = None if age is None else NOW - timedelta(seconds=age)
+    request = AccessRequest(APP, permission, target_in(GROUPS), NOW)
+    decision = decide(request, replace(EVERYTHING, step_up=StepUp(seconds, proven_at)))
+    young = age is not None and age <= seconds
+    assert isinstance(decision, Allow) is (young or not CATALOGUE[permission].sensitive)
     if isinstance(decision, Deny):
-        assert decision.reason == "reauthenticate"
+        assert decision.reason == "step-up-needed"
 
 
-@pytest.mark.parametrize("permission", [p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC])
-def test_a_proof_without_a_time_is_never_fresh(permission: Permission) -> None:
-    request = AccessRequest(_as(authenticated_at=None), permission, target_in(GROUPS), NOW, 3600.0)
-    assert isinstance(decide(request, EVERYTHING), Deny)
+@given(requests, facts)
+def test_a_younger_proof_never_turns_allow_into_deny(request: AccessRequest, known: Facts) -> None:
+    if known.step_up is not None and isinstance(decide(request, known), Allow):
+        assert isinstance(decide(request, replace(known, step_up=replace(known.step_up, proven_at=NOW))), Allow)
+
+
+@pytest.mark.parametrize("permission", NOT_PUBLIC)
+def test_an_accounts_provider_does_not_vouch_for_the_person_elsewhere(permission: Permission) -> None:
+    request = AccessRequest(_as(provider=ACCOUNTS[2]), permission, target_in(GROUPS), NOW)
+    decision = decide(request, EVERYTHING)
+    assert isinstance(decision, Deny) is CATALOGUE[permission].identity
+    if isinstance(decision, Deny):
+        assert decision.reason == "vouched-for"
+
+
+def test_keys_leave_and_logins_change_only_on_a_recent_proof() -> None:
+    sensitive = {p for p, spec in CATALOGUE.items() if spec.sensitive}
+    assert sensitive >= {Permission.OBJECT_EXPORT, Permission.APP_SECRET_READ, Permission.AUTHENTICATION_MANAGE}
