@@ -92,11 +92,11 @@ def test_a_grant_of_other_permissions_changes_nothing(
     request: AccessRequest, known: Facts, extra: frozenset[Permission]
 ) -> None:
     other = extra - {request.permission, *([request.target.see] if request.target.see else [])}
-    more = Facts(
-        known.account | other,
-        known.all_groups | other,
-        {group: held | other for group, held in known.groups.items()},
-        known.forbids,
+    more = replace(
+        known,
+        account=known.account | other,
+        all_groups=known.all_groups | other,
+        groups={group: held | other for group, held in known.groups.items()},
     )
     assert decide(request, more) == decide(request, known)
 
