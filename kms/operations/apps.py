@@ -262,7 +262,7 @@ def _resolve_creation(call: Call, command: CreateApp) -> Sequence[Resolved]:
     return groups_to_join(call, command.groups, Permission.APP_CREATE)
 
 
-def _find(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
+def find_app(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
     rows = App.objects.select_for_update() if lock else App.objects.all()
     row = rows.filter(id=app, account_id=call.account).first()
     if row is None:
@@ -272,7 +272,7 @@ def _find(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
 
 def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
-        row, groups = _find(call, command.app, lock=lock)
+        row, groups = find_app(call, command.app, lock=lock)
         if permission is Permission.APP_GET and row.id == call.principal.id:
             return (Resolved(Permission.OWN_PROFILE, Target("app", row.id, row.account_id, tuple(groups)), row),)
         return (Resolved(permission, app_target(row, groups), row),)
@@ -281,7 +281,7 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
 
 
 def _resolve_update(call: Call, command: UpdateApp) -> Sequence[Resolved]:
-    row, groups = _find(call, command.app, lock=True)
+    row, groups = find_app(call, command.app, lock=True)
     joined = groups_to_join(call, {**command.add_groups, **command.change_groups}, Permission.APP_CREATE)
     return (Resolved(Permission.APP_UPDATE, app_target(row, groups), row), *joined)
 
