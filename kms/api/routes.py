@@ -24,6 +24,7 @@ from kms.api.wire import (
     objects,
     public_keys,
     sessions,
+    statistics,
     users,
 )
 from kms.api.wire.base import Endpoint
@@ -46,6 +47,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *derivation.ENDPOINTS,
     *inspection.ENDPOINTS,
     *logs.ENDPOINTS,
+    *statistics.ENDPOINTS,
 )
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 

@@ -135,6 +135,7 @@ def encrypt(call: Call, command: Encrypt, key: ObjectSnapshot) -> Keyed:
     if algorithm.asymmetric:
         public = _public_key(key, "encrypt")
         return Keyed(key, algorithm.public_encrypt(public, command.parameters, command.plaintext, options=key.options))
+    _note_tokenising(call, key)
     opened = keystore.open_key(call.grants[-1], key, algorithm.cipher_usage(command.parameters, key.options))
     result = algorithm.encrypt(opened, command.parameters, command.plaintext, keystore.random, options=key.options)
     return Keyed(key, result)
@@ -146,8 +147,15 @@ def decrypt(call: Call, command: Decrypt, key: ObjectSnapshot) -> Keyed:
         parameters = replace(parameters, masked=True)
     if parameters.masked:
         call.details["masked"] = True
+    _note_tokenising(call, key)
     opened = keystore.open_key(call.grants[-1], key, algorithm.cipher_usage(parameters, key.options))
     return Keyed(key, algorithm.decrypt(opened, parameters, command.ciphertext, options=key.options))
+
+
+def _note_tokenising(call: Call, key: ObjectSnapshot) -> None:
+    """A request need not name the one mode that such a key has; the record does."""
+    if key.options.tokenises:
+        call.details["mode"] = "FF1"
 
 
 def sign(call: Call, command: Sign, key: ObjectSnapshot) -> Keyed:

@@ -24,6 +24,7 @@ from kms.operations import (
     queries,
     rotating,
     sessions,
+    statistics,
     updating,
     users,
 )
@@ -46,6 +47,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *publishing.OPERATIONS,
     *batches.OPERATIONS,
     *queries.OPERATIONS,
+    *statistics.OPERATIONS,
     *groups.OPERATIONS,
     *apps.OPERATIONS,
     *users.OPERATIONS,

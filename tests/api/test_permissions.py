@@ -216,6 +216,12 @@ CASES: dict[str, Case] = {
     "RotateSobject": Case("alice", body=named_key),
     "ReplaceSobject": Case("alice", body=replacement),
     "GetAllLogs": Case("alice", 200, 200),
+    "GetAppAggregate": Case("alice", 200, 200),
+    "GetGroupAggregate": Case("alice", 200, 200),
+    "GetAppStats": Case("alice", 200, 404),
+    "GetGroupStats": Case("alice", 200, 404),
+    "GetSobjectStats": Case("alice", 200, 404),
+    "AccountUsage": Case("alice", 200, 404),
     "ListPlugins": Case("alice", 200, 200),
     "CreateDigest": Case("app", 200, 200, lambda _w: {"alg": "SHA256", "data": DATA}),
 }
