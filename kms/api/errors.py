@@ -16,6 +16,7 @@ from kms.operations.errors import (
     CredentialStale,
     InvalidRequest,
     NotFound,
+    ProviderUnavailable,
     TooBusy,
     TooManyAttempts,
 )
@@ -64,6 +65,7 @@ _TABLE: tuple[tuple[type[Exception], int, str | None], ...] = (
     (PayloadTooLarge, 413, None),
     (ModuleSealed, 503, "The server is sealed: its cryptographic module does not accept it"),
     (ModuleUnavailable, 503, "The cryptographic module is not available; try again"),
+    (ProviderUnavailable, 503, None),
     (RecordUnavailable, 503, "The audit log is not available, so nothing was done"),
     (TooBusy, 503, "Too many changes at once; try again"),
     (ModuleError, 503, "The cryptographic module failed; try again"),

@@ -49,6 +49,13 @@ class TooManyAttempts(OperationError):
         self.retry_after = retry_after
 
 
+class ProviderUnavailable(OperationError):
+    """An identity provider did not answer as it should. What it did instead is in the chain, for the log only."""
+
+    def __init__(self) -> None:
+        super().__init__("provider-unavailable", "The identity provider did not answer as expected; try again")
+
+
 class CredentialStale(Exception):
     """What the credential was checked against has changed since; the edge authenticates again."""
 

@@ -56,7 +56,8 @@ REVEALS = {
         "kms/operations/cipher_state.py",
         "open_state",
     ): "a state's own secret, under which the cipher's place is encrypted",
-    ("kms/operations/users.py", "checked_password"): "the password policy and the hasher take text",
+    ("kms/operations/mailed_codes.py", "code_of"): "a mailed code is compared by its digest",
+    ("kms/operations/passwords.py", "_text"): "the password policy and the hasher take text",
     ("kms/operations/wrapping.py", "_encrypt"): "wrapping by a cipher's data mode is encryption of the material",
 }
 

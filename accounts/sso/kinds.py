@@ -1,0 +1,16 @@
+"""Every kind of identity provider, as an explicit tuple."""
+
+from __future__ import annotations
+
+from accounts.sso.kind import Kind
+
+KINDS: tuple[Kind, ...] = ()
+_BY_NAME = {str(kind.kind): kind for kind in KINDS}
+
+
+def kind_of(name: str) -> Kind:
+    return _BY_NAME[name]
+
+
+def known_kinds() -> tuple[str, ...]:
+    return tuple(_BY_NAME)

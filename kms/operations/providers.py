@@ -1,0 +1,246 @@
+"""Identity providers of an account: create, list, get, change, delete, try out. Their secrets are sealed by the token.
+
+What a kind's settings mean is accounts.sso's to know. It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from accounts.models import IdentityProvider, Session
+from accounts.sso.kind import Config, ProviderFailed, SettingInvalid
+from accounts.sso.kinds import kind_of, known_kinds
+from kms.audit.entry import Category, Detail
+from kms.crypto.errors import ParameterInvalid
+from kms.objects import keystore
+from kms.objects.binding import secret_binding
+from kms.operations.command import Call, Command, Operation, Resolved, control
+from kms.operations.errors import Conflict, NotFound, ProviderUnavailable
+from kms.secret import SecretBytes
+from policies.decision import Target
+from policies.permissions import Permission
+
+MAX_PROVIDERS = 32
+MAX_NAME, MAX_ICON = 256, 2048
+
+Secrets = Mapping[str, SecretBytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateProvider(Command):
+    kind: str
+    name: str
+    config: Mapping[str, Any]
+    secrets: Secrets = field(default_factory=dict)
+    icon_url: str = ""
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListProviders(Command):
+    """Every provider of the account, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetProvider(Command):
+    provider: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateProvider(Command):
+    """Change what is not None. ``config`` replaces all settings; secrets that are not given stay."""
+
+    provider: UUID
+    name: str | None = None
+    icon_url: str | None = None
+    enabled: bool | None = None
+    config: Mapping[str, Any] | None = None
+    secrets: Secrets = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteProvider(Command):
+    """Whom it vouched for is forgotten; the users stay."""
+
+    provider: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TryProvider(Command):
+    """Ask the provider whether the settings work."""
+
+    provider: UUID
+
+
+# -- handlers ------------------------------------------------------------------------------------------------------
+
+
+def create_provider(call: Call, command: CreateProvider, _payload: None) -> IdentityProvider:
+    if command.kind not in known_kinds():
+        raise ParameterInvalid(f"kind is one of {', '.join(known_kinds())}")
+    if IdentityProvider.objects.filter(account_id=call.account).count() >= MAX_PROVIDERS:
+        raise Conflict("too-many-providers", f"An account has at most {MAX_PROVIDERS} identity providers")
+    row = IdentityProvider(id=uuid4(), account_id=call.account, kind=command.kind, created_at=call.now)
+    row.name, row.icon_url, row.enabled = _name(command.name), _icon(command.icon_url), command.enabled
+    row.config = parsed(command.kind, command.config, command.secrets)
+    _seal(row, command.secrets)
+    row.save(force_insert=True)
+    call.touched.insert(0, provider_target(row))
+    return row
+
+
+def list_providers(call: Call, _command: ListProviders, _payload: None) -> list[IdentityProvider]:
+    rows = list(IdentityProvider.objects.filter(account_id=call.account).order_by("created_at", "id"))
+    call.details["returned"] = len(rows)
+    return rows
+
+
+def get_provider(_call: Call, _command: GetProvider, row: IdentityProvider) -> IdentityProvider:
+    return row
+
+
+def update_provider(call: Call, command: UpdateProvider, row: IdentityProvider) -> IdentityProvider:
+    """Who came in by what it said before the change comes in again by what it says after."""
+    if command.name is not None:
+        row.name = _name(command.name)
+    if command.icon_url is not None:
+        row.icon_url = _icon(command.icon_url)
+    call.details.update(name=row.name, enabled=command.enabled)
+    if command.enabled is not None:
+        row.enabled = command.enabled
+    if command.config is not None or command.secrets:
+        _reconfigure(row, command)
+    if command.config is not None or command.secrets or command.enabled is not None:
+        end_sessions(call, row)
+    row.save()
+    return row
+
+
+def delete_provider(call: Call, _command: DeleteProvider, row: IdentityProvider) -> None:
+    call.details["name"] = row.name
+    row.delete()
+
+
+def try_provider(_call: Call, _command: TryProvider, row: IdentityProvider) -> None:
+    """One answer for every way in which it does not work: the test must not tell what listens where."""
+    try:
+        kind_of(row.kind).probe(row.config, opened_secrets(row))
+    except SettingInvalid as error:
+        raise ParameterInvalid(str(error)) from error
+    except ProviderFailed as error:
+        raise ProviderUnavailable from error
+
+
+# -- settings and secrets ------------------------------------------------------------------------------------------
+
+
+def parsed(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Config:
+    """The canonical settings, or ParameterInvalid."""
+    known = kind_of(kind)
+    unknown = sorted(secrets.keys() - known.secrets)
+    if unknown:
+        raise ParameterInvalid(f"a provider of this kind has no such secret: {', '.join(unknown)}"[:200])
+    try:
+        return known.parse(config, frozenset(secrets))
+    except SettingInvalid as error:
+        raise ParameterInvalid(str(error)) from error
+
+
+def opened_secrets(row: IdentityProvider) -> dict[str, bytes]:
+    """A provider's secrets by name, for the moment in which they are used."""
+    if row.secret_sealed is None:
+        return {}
+    opened = keystore.unseal(bytes(row.secret_sealed), binding=_binding(row))
+    return {name: base64.b64decode(value) for name, value in json.loads(opened.reveal()).items()}
+
+
+def end_sessions(call: Call, row: IdentityProvider) -> None:
+    Session.objects.filter(provider=row, terminated_at__isnull=True).update(terminated_at=call.now)
+
+
+def _reconfigure(row: IdentityProvider, command: UpdateProvider) -> None:
+    """A secret goes to the addresses that it was given for. Elsewhere it would be handed to whoever changed them."""
+    kept = {name: SecretBytes(value) for name, value in opened_secrets(row).items()}
+    before, known = row.config, kind_of(row.kind)
+    if command.config is not None:
+        row.config = parsed(row.kind, command.config, {**kept, **command.secrets})
+        if known.secrets_go_to(row.config) != known.secrets_go_to(before):
+            kept = {}
+            row.config = parsed(row.kind, command.config, command.secrets)
+    else:
+        parsed(row.kind, before, {**kept, **command.secrets})
+    if command.secrets or not kept:
+        _seal(row, {**kept, **command.secrets})
+
+
+def _seal(row: IdentityProvider, secrets: Secrets) -> None:
+    row.secret_version += 1
+    if not secrets:
+        row.secret_sealed = None
+        return
+    text = json.dumps({name: base64.b64encode(secrets[name].reveal()).decode() for name in sorted(secrets)})
+    row.secret_sealed = keystore.seal(SecretBytes(text.encode()), binding=_binding(row))
+
+
+def _binding(row: IdentityProvider) -> bytes:
+    return secret_binding(keystore.deployment_id(), "provider", row.id, row.secret_version)
+
+
+def _name(name: str) -> str:
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise ParameterInvalid(f"a provider's name is a printable text of 1 to {MAX_NAME} characters")
+    return name
+
+
+def _icon(url: str) -> str:
+    """Shown by browsers, never called by the server."""
+    if url and not (url.startswith("https://") and url.isprintable() and " " not in url and len(url) <= MAX_ICON):
+        raise ParameterInvalid("a provider's icon is at an https:// address, or none")
+    return url
+
+
+# -- resolution ----------------------------------------------------------------------------------------------------
+
+
+def provider_target(row: IdentityProvider) -> Target:
+    return Target("provider", row.id, row.account_id, (), Permission.AUTHENTICATION_MANAGE)
+
+
+def find_provider(call: Call, provider: UUID, *, lock: bool = False) -> IdentityProvider:
+    rows = IdentityProvider.objects.select_for_update() if lock else IdentityProvider.objects.all()
+    row = rows.filter(id=provider, account_id=call.account).first()
+    if row is None:
+        raise NotFound("The identity provider does not exist")
+    return row
+
+
+def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:
+    return (Resolved(Permission.AUTHENTICATION_MANAGE, Target("account", call.account, call.account)),)
+
+
+def _resolve(*, lock: bool = False) -> Any:
+    def resolve(call: Call, command: Any) -> Sequence[Resolved]:
+        row = find_provider(call, command.provider, lock=lock)
+        return (Resolved(Permission.AUTHENTICATION_MANAGE, provider_target(row), row),)
+
+    return resolve
+
+
+def _describe(command: CreateProvider) -> Mapping[str, Detail]:
+    return {"name": command.name, "kind": command.kind, "enabled": command.enabled}
+
+
+_operation = control(Category.ADMINISTRATIVE)
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(CreateProvider, "provider.create", _resolve_account, create_provider, describe=_describe),
+    _operation(ListProviders, "provider.list", _resolve_account, list_providers),
+    _operation(GetProvider, "provider.get", _resolve(), get_provider),
+    _operation(UpdateProvider, "provider.update", _resolve(lock=True), update_provider),
+    _operation(DeleteProvider, "provider.delete", _resolve(lock=True), delete_provider, irreversible=True),
+    _operation(TryProvider, "provider.test", _resolve(), try_provider),
+)
