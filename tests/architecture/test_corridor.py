@@ -58,6 +58,8 @@ REVEALS = {
     ): "a state's own secret, under which the cipher's place is encrypted",
     ("kms/operations/mailed_codes.py", "code_of"): "a mailed code is compared by its digest",
     ("kms/operations/passwords.py", "_text"): "the password policy and the hasher take text",
+    ("kms/operations/providers.py", "_seal"): "a provider's secrets are sealed together, by name",
+    ("kms/operations/providers.py", "opened_secrets"): "a provider is asked with them, at that moment",
     ("kms/operations/wrapping.py", "_encrypt"): "wrapping by a cipher's data mode is encryption of the material",
 }
 
