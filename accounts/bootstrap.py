@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from accounts import addresses
 from accounts.credentials import new_password
 from accounts.models import Account, AccountRole, Deployment, Membership, User
 
@@ -15,7 +16,7 @@ def first_account(email: str, account_name: str) -> str | None:
         if Account.objects.exists():
             return None
         password = new_password()
-        user = User(email=email.strip().lower(), email_verified=True)
+        user = User(email=addresses.normalised(email), email_verified=True)
         user.set_password(password)
         user.save()
         account = Account.objects.create(name=account_name)

@@ -15,14 +15,15 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
 
+from accounts import addresses, passwords
 from accounts.errors import NotAuthenticated
 from accounts.models import AppCredential, CredentialKind, FactVersion, Session, User
 from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
 
 TOKEN_BYTES = 48
 MIN_APP_SECRET_BYTES, MAX_APP_SECRET_BYTES = 16, 128
-MIN_PASSWORD_LENGTH = 12
 _GENERATED_PASSWORD_LENGTH = 24
 _NOBODYS = AppCredential(kind=CredentialKind.SECRET, secret_digest=bytes(32))
 _DECOY = make_password("a password nobody has, so that unknown users cost the same")
@@ -108,13 +109,31 @@ def end_of(row: AppCredential) -> datetime | None:
 
 def user_of(credential: BasicCredential) -> User:
     """The user with this e-mail and password."""
-    user = User.objects.filter(email=credential.username.strip().lower()).first()
-    matches = check_password(credential.password, user.password if user else _DECOY)
+    password = passwords.normalised(credential.password)
+    user = User.objects.filter(email=addresses.normalised(credential.username)).first()
+    encoded = user.password if user else _DECOY
+    better: list[str] = []
+    matches = check_password(password, encoded, setter=lambda text: better.append(make_password(text)))
     if user is None:
         raise NotAuthenticated("unknown-user")
-    if not matches:
+    if not matches or not _still_has(user, better):
         raise NotAuthenticated("wrong-password")
     return user
+
+
+def _still_has(user: User, better: list[str]) -> bool:
+    """Nobody changed the password while it was checked: a change ends the sessions there are, so none may come after.
+
+    One that was hashed by an older rule is hashed anew, now that its text is known.
+    """
+    with transaction.atomic():
+        rows = User.objects.select_for_update(no_key=True).filter(pk=user.pk, password=user.password)
+        if not rows.exists():
+            return False
+        if better:
+            user.password = better[0]
+            user.save(update_fields=["password"])
+    return True
 
 
 def fact_version(subject: UUID) -> int:

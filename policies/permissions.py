@@ -27,6 +27,7 @@ class Permission(StrEnum):
     SECOND_FACTOR_PROVE = "second-factor.prove"
     SECOND_FACTOR_MANAGE = "second-factor.manage"
     OWN_PASSWORD = "self.password"  # noqa: S105 - a permission's name
+    OWN_EMAIL = "self.email"
     OWN_USER_DELETE = "self.delete"
     CODE_REQUEST = "code.request"
     CODE_REDEEM = "code.redeem"
@@ -135,6 +136,9 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
             _S, "add and remove one's second factors", finishes=_ENROLMENT, identity=True
         ),
         Permission.OWN_PASSWORD: PermissionSpec(_S, "change one's own password", finishes=_ENROLMENT, identity=True),
+        Permission.OWN_EMAIL: PermissionSpec(
+            _S, "confirm and change one's own e-mail address", finishes=_ENROLMENT, identity=True
+        ),
         Permission.OWN_USER_DELETE: PermissionSpec(_S, "delete oneself", sensitive=True, identity=True),
         Permission.CODE_REQUEST: PermissionSpec(_P, "ask for a code by mail"),
         Permission.CODE_REDEEM: PermissionSpec(_P, "use a code that came by mail"),

@@ -8,12 +8,13 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 
+from accounts import addresses, passwords
 from accounts.models.tenants import Account, Group
 
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email=(username or "").lower())
+        return self.get(email=addresses.normalised(username or ""))
 
 
 class User(AbstractBaseUser):
@@ -25,6 +26,9 @@ class User(AbstractBaseUser):
     last_name = models.CharField(max_length=128, blank=True, default="")
     description = models.TextField(blank=True, default="")
     email_verified = models.BooleanField(default=False)
+    new_email = models.EmailField(
+        max_length=254, blank=True, default="", help_text="an address that becomes theirs when they confirm it"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     objects = UserManager()
 
@@ -33,6 +37,12 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.email
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(None if raw_password is None else passwords.normalised(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        return super().check_password(None if raw_password is None else passwords.normalised(raw_password))
 
 
 class AccountRole(models.TextChoices):
@@ -94,7 +104,7 @@ class OneTimeCode(models.Model):
     account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
     email = models.EmailField(max_length=254)
     digest = models.BinaryField(max_length=32, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
 
@@ -105,18 +115,24 @@ class OneTimeCode(models.Model):
 class OutgoingMail(models.Model):
     """A mail that is due. It holds no code: the one who sends it makes the code then, so that none lies here in clear.
 
-    ``email`` may be nobody's: whoever asked is answered alike, and nothing is sent.
+    ``email`` may be nobody's: whoever asked is answered alike, and nothing is sent. ``user`` is known where the address
+    is not theirs yet. What was sent is kept for an hour, because it counts: nobody's mailbox is to be filled.
     """
 
     purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
     email = models.EmailField(max_length=254)
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
     account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField()
     not_before = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["not_before"], name="mail_due")]
+        indexes: ClassVar = [
+            models.Index(fields=["not_before"], name="mail_due", condition=models.Q(sent_at__isnull=True)),
+            models.Index(fields=["purpose", "email"], name="mail_by_address"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.purpose} due {self.not_before}"

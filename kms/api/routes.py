@@ -25,6 +25,7 @@ from kms.api.wire import (
     public_keys,
     sessions,
     statistics,
+    user_codes,
     users,
 )
 from kms.api.wire.base import Endpoint
@@ -33,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
     *accounts.ENDPOINTS,
     *users.ENDPOINTS,
+    *user_codes.ENDPOINTS,
     *groups.ENDPOINTS,
     *apps.ENDPOINTS,
     *objects.ENDPOINTS,

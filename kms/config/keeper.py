@@ -1,34 +1,44 @@
-"""The thread of a server process that lets the keeper do its turns. It knows when, not what."""
+"""The threads of a server process that let the keeper and the mailer do their turns. It knows when, not what."""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+from collections.abc import Callable
 
+from django.conf import settings
 from django.db import close_old_connections
 
 from kms.operations.keeper import Keeper
+from kms.operations.mailing import Mailer
 
 logger = logging.getLogger(__name__)
 
+MAIL_SECONDS = 2.0
+
 
 def start(seconds: float) -> threading.Thread:
-    """Turn every ``seconds``, more or less, until the process ends."""
-    thread = threading.Thread(target=_run, args=(seconds,), name="keeper", daemon=True)
+    """Turn every ``seconds``, more or less, until the process ends; mails go out sooner."""
+    _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
+    return _thread("keeper", seconds, Keeper().turn)
+
+
+def _thread(name: str, seconds: float, turn: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=_run, args=(name, seconds, turn), name=name, daemon=True)
     thread.start()
     return thread
 
 
-def _run(seconds: float) -> None:
-    keeper, pause = Keeper(), threading.Event()
+def _run(name: str, seconds: float, turn: Callable[[], object]) -> None:
+    pause = threading.Event()
     while True:
         # So that the processes of a machine do not all knock at once; not a secret.
         pause.wait(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
         try:
-            keeper.turn()
+            turn()
         except Exception:
-            # A turn that fails is tried again; a thread that ended would stop every rotation in silence.
-            logger.exception("the keeper's turn failed")
+            # A turn that fails is tried again; a thread that ended would stop its work in silence.
+            logger.exception("the %s's turn failed", name)
         finally:
             close_old_connections()

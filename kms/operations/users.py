@@ -1,4 +1,4 @@
-"""Users in an account: invite, accept, list, get, update, remove. The last administrator cannot be lost.
+"""Users in an account: list, get, update, remove, delete. The last administrator cannot be lost.
 
 It must not know the wire or HTTP.
 """
@@ -10,43 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
-
+from accounts import codes
 from accounts.models import AccountRole, GroupMembership, Membership, User
 from accounts.principal import PrincipalKind
-from kms.audit.entry import Category, Detail
-from kms.crypto.errors import ParameterInvalid
+from kms.audit.entry import Category
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.groups import groups_to_join
 from kms.operations.queries import Page, paged
-from kms.secret import SecretBytes
 from policies.decision import Target
 from policies.permissions import Permission
 
 GroupRoles = Mapping[UUID, str]
-
-
-@dataclass(frozen=True, slots=True)
-class InviteUser(Command):
-    """``initial_password`` sets up a user who is new to this server; an existing user keeps their own."""
-
-    email: str
-    role: str
-    groups: GroupRoles = field(default_factory=dict)
-    first_name: str = ""
-    last_name: str = ""
-    description: str = ""
-    initial_password: SecretBytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessInvitations(Command):
-    accepted: frozenset[UUID] = frozenset()
-    rejected: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +58,18 @@ class RemoveUser(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteOwnUser(Command):
+    """The caller leaves the server: every account, and the user itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStaleUser(Command):
+    """Delete a user that was made by an invitation and that nobody ever took for theirs."""
+
+    user: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class ListOwnAccounts(Command):
     """The accounts that the caller belongs to."""
 
@@ -94,67 +82,6 @@ class UserView:
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
-
-
-def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
-    email = command.email.strip().lower()
-    try:
-        validate_email(email)
-    except ValidationError:
-        raise ParameterInvalid("user_email is not an e-mail address") from None
-    user = User.objects.select_for_update().filter(email=email).first() or _new_user(command, email)
-    if Membership.objects.filter(user=user, account_id=call.account).exists():
-        raise Conflict("already-a-member", "The user is a member of this account already")
-    _refuse_unconfirmed_stranger(user, call)
-    membership = Membership.objects.create(
-        user=user, account_id=call.account, role=command.role, invitation_pending=True
-    )
-    for group, role in command.groups.items():
-        GroupMembership.objects.create(user=user, group_id=group, role=role)
-    call.touched.insert(0, user_target(user.id, call.account))
-    return UserView(user, membership, dict(command.groups))
-
-
-def _refuse_unconfirmed_stranger(user: User, call: Call) -> None:
-    """Whoever first invited an address may know its password. Until the person has confirmed the address, nobody else
-    can be sure whom they are letting in."""
-    elsewhere = Membership.objects.filter(user=user).exclude(account_id=call.account).exists()
-    if elsewhere and not user.email_verified:
-        raise Conflict("email-not-confirmed", "The address has not been confirmed yet, so it cannot be invited")
-
-
-def _new_user(command: InviteUser, email: str) -> User:
-    user = User(
-        email=email, first_name=command.first_name, last_name=command.last_name, description=command.description
-    )
-    if command.initial_password is None:
-        user.set_unusable_password()
-    else:
-        user.set_password(checked_password(command.initial_password, user))
-    user.save()
-    return user
-
-
-def checked_password(password: SecretBytes, user: User) -> str:
-    """The text of a password that the policy accepts."""
-    text = password.reveal().decode()
-    try:
-        validate_password(text, user)
-    except ValidationError as error:
-        raise ParameterInvalid(" ".join(error.messages)) from None
-    return text
-
-
-def process_invitations(call: Call, command: ProcessInvitations, _payload: None) -> None:
-    pending = Membership.objects.select_for_update().filter(user_id=call.principal.id, invitation_pending=True)
-    wanted = command.accepted | command.rejected
-    known = set(pending.filter(account_id__in=wanted).values_list("account_id", flat=True))
-    if known != wanted or command.accepted & command.rejected:
-        raise NotFound("There is no such pending invitation")
-    pending.filter(account_id__in=command.accepted).update(invitation_pending=False)
-    for membership in pending.filter(account_id__in=command.rejected):
-        GroupMembership.objects.filter(user_id=call.principal.id, group__account_id=membership.account_id).delete()
-        membership.delete()
 
 
 def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]:
@@ -172,7 +99,7 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
 
 def get_user(call: Call, _command: GetUser, payload: tuple[User, Membership | None]) -> UserView:
     user, membership = payload
-    return UserView(user, membership, _group_roles(user, call))
+    return UserView(user, membership, group_roles(user, call))
 
 
 def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership], *_groups: Any) -> UserView:
@@ -193,7 +120,7 @@ def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership
     for group, role in command.set_groups.items():
         GroupMembership.objects.update_or_create(user=user, group_id=group, defaults={"role": role})
     GroupMembership.objects.filter(user=user, group_id__in=command.remove_groups).delete()
-    return UserView(user, membership, _group_roles(user, call))
+    return UserView(user, membership, group_roles(user, call))
 
 
 def remove_user(call: Call, _command: RemoveUser, payload: tuple[User, Membership]) -> None:
@@ -201,6 +128,21 @@ def remove_user(call: Call, _command: RemoveUser, payload: tuple[User, Membershi
     _keep_an_administrator(membership)
     GroupMembership.objects.filter(user=user, group__account_id=call.account).delete()
     membership.delete()
+
+
+def delete_own_user(_call: Call, _command: DeleteOwnUser, user: User) -> None:
+    for membership in Membership.objects.filter(user=user).order_by("account_id"):
+        _keep_an_administrator(membership)
+    user.delete()
+
+
+def delete_stale_user(_call: Call, _command: DeleteStaleUser, payload: tuple[User, Membership]) -> None:
+    """Whether a confirmed user belongs elsewhere is none of this account's business, so both are refused alike."""
+    user, membership = payload
+    elsewhere = Membership.objects.filter(user=user).exclude(pk=membership.pk).exists()
+    if user.email_verified or elsewhere or not membership.invitation_pending:
+        raise Conflict("not-stale", "The user is somebody's; remove them from the account instead")
+    user.delete()
 
 
 def list_own_accounts(call: Call, _command: ListOwnAccounts, _payload: None) -> list[Membership]:
@@ -222,7 +164,7 @@ def _keep_an_administrator(leaving: Membership) -> None:
         raise Conflict("last-administrator", "The account's last administrator cannot be removed or disabled")
 
 
-def _group_roles(user: User, call: Call) -> dict[UUID, str]:
+def group_roles(user: User, call: Call) -> dict[UUID, str]:
     roles = GroupMembership.objects.filter(user=user, group__account_id=call.principal.account or UUID(int=0))
     return dict(roles.values_list("group_id", "role"))
 
@@ -238,12 +180,7 @@ def _resolve_listing_users(call: Call, _command: ListUsers) -> Sequence[Resolved
     return (Resolved(Permission.USER_GET, Target("account", call.account, call.account)),)
 
 
-def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
-    account = Target("account", call.account, call.account)
-    return (Resolved(Permission.USER_INVITE, account), *groups_to_join(call, command.groups, Permission.GROUP_USERS))
-
-
-def _resolve_own(permission: Permission) -> Any:
+def resolve_own(permission: Permission) -> Any:
     def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
         return (Resolved(permission, Target("user", call.principal.id, call.principal.account)),)
 
@@ -258,7 +195,7 @@ def _member(call: Call, user: UUID, *, lock: bool = False) -> tuple[User, Member
     return membership.user, membership
 
 
-def _resolve_user(permission: Permission, *, lock: bool = False) -> Any:
+def resolve_user(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         if permission is Permission.USER_GET and command.user == call.principal.id:
             user = User.objects.get(id=call.principal.id)
@@ -269,6 +206,19 @@ def _resolve_user(permission: Permission, *, lock: bool = False) -> Any:
         return (Resolved(permission, user_target(command.user, call.account), found),)
 
     return resolve
+
+
+def _resolve_own_user(call: Call, _command: DeleteOwnUser) -> Sequence[Resolved]:
+    user = codes.lock_user(call.principal.id)
+    if user is None:
+        raise InvalidRequest("Users delete themselves; an app is deleted by an administrator")
+    return (Resolved(Permission.OWN_USER_DELETE, Target("user", user.id, call.principal.account), user),)
+
+
+def _resolve_stale(call: Call, command: DeleteStaleUser) -> Sequence[Resolved]:
+    codes.lock_user(command.user)
+    found = _member(call, command.user, lock=True)
+    return (Resolved(Permission.USER_DELETE, user_target(command.user, call.account), found),)
 
 
 def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
@@ -285,21 +235,15 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS))
 
 
-def _describe_invitation(command: InviteUser) -> Mapping[str, Detail]:
-    return {"email": command.email, "role": command.role}
-
-
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(InviteUser, "user.invite", _resolve_invitation, invite_user, describe=_describe_invitation),
-    _operation(
-        ProcessInvitations, "user.process-invitations", _resolve_own(Permission.OWN_INVITATIONS), process_invitations
-    ),
     _operation(ListUsers, "user.list", _resolve_listing_users, list_users),
-    _operation(GetUser, "user.get", _resolve_user(Permission.USER_GET), get_user),
+    _operation(GetUser, "user.get", resolve_user(Permission.USER_GET), get_user),
     _operation(UpdateUser, "user.update", _resolve_update, update_user),
     _operation(
-        RemoveUser, "user.remove", _resolve_user(Permission.USER_DELETE, lock=True), remove_user, irreversible=True
+        RemoveUser, "user.remove", resolve_user(Permission.USER_DELETE, lock=True), remove_user, irreversible=True
     ),
-    _operation(ListOwnAccounts, "user.list-accounts", _resolve_own(Permission.OWN_ACCOUNTS), list_own_accounts),
+    _operation(DeleteOwnUser, "user.delete", _resolve_own_user, delete_own_user, irreversible=True),
+    _operation(DeleteStaleUser, "user.delete-stale", _resolve_stale, delete_stale_user, irreversible=True),
+    _operation(ListOwnAccounts, "user.list-accounts", resolve_own(Permission.OWN_ACCOUNTS), list_own_accounts),
 )

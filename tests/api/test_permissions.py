@@ -26,6 +26,7 @@ from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
 from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
+from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
 from kms.operations.updating import UpdateObject
 from policies.permissions import Permission
@@ -82,6 +83,11 @@ def spare_app(world: World) -> dict[str, str]:
 
 def spare_user(world: World) -> dict[str, str]:
     return {"user_id": str(world.tenant.member("member").id)}
+
+
+def invited_user(world: World) -> dict[str, str]:
+    view = execute(world.tenant.alice, InviteUser(f"{unique('u')}@example.org", "member"))
+    return {"user_id": str(view.user.id)}
 
 
 def spare_key(world: World) -> dict[str, str]:
@@ -187,6 +193,9 @@ CASES: dict[str, Case] = {
     "GetUser": Case("alice", 200, 404),
     "UpdateUser": Case("alice", body=lambda _w: {"account_role": ["ACCOUNTAUDITOR", "STATEENABLED"]}),
     "DeleteUserAccount": Case("alice", path=spare_user),
+    "ResendInvite": Case("alice", path=invited_user),
+    "DeleteStale": Case("alice", path=invited_user),
+    "ChangePassword": Case("alice", 204, 204, lambda _w: {"current_password": PASSWORD, "new_password": PASSWORD}),
     "ListGroups": Case("alice", 200, 200),
     "CreateGroup": Case("alice", 403, 201, lambda _w: {"name": unique("group")}),
     "GetGroup": Case("alice", 200, 404),
@@ -272,9 +281,20 @@ CASES["ExportSobjectComponents"] = Case(
 CASES["ImportSobjectByComponents"] = Case("alice", body=lambda w: components_body(w))
 CASES["GetKeyAttestation"] = Case("alice", 200, 404, lambda w: {"key": {"kid": w.keys["EC"]}})
 ENDING = {"Terminate", "Reauthenticate"}
+# Open to whoever has the code that was mailed, or about oneself alone (tests/operations/test_mailed_codes.py).
+MAILED = {
+    "ForgotPassword",
+    "ValidateToken",
+    "ResetPassword",
+    "AcceptInvite",
+    "ResendConfirmEmail",
+    "ResendConfirmEmailById",
+    "ConfirmEmail",
+    "DeleteUser",
+}
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
 # have a file of their own; the others are walked through at the end of this one.
-ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch"}
+ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch", *MAILED}
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "Agree": {"private_key": {"name": "a"}, "public_key": {"name": "b"}, "mechanism": "diffie_hellman"},
     "GetKcv": {"kid": ONE},
     "UpdateUser": {"first_name": "A"},
+    "ForgotPassword": {"user_email": "a@example.org"},
     "CreateAccount": {"name": "a"},
     "InviteUser": {"user_email": "a@example.org"},
     "CreateGroup": {"name": "g"},

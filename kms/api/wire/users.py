@@ -24,12 +24,15 @@ from kms.api.wire.base import (
     wire_time,
 )
 from kms.api.wire.names import ACCOUNT_ROLES, GROUP_ROLES, WIRE_ACCOUNT_ROLE, WIRE_GROUP_ROLE
+from kms.operations.command import Command
+from kms.operations.invitations import InviteUser, ProcessInvitations
+from kms.operations.own_address import ChangeAddress
 from kms.operations.users import (
+    DeleteOwnUser,
+    DeleteStaleUser,
     GetUser,
-    InviteUser,
     ListOwnAccounts,
     ListUsers,
-    ProcessInvitations,
     RemoveUser,
     UpdateUser,
     UserView,
@@ -74,6 +77,7 @@ class UserResponse(Response, omit_defaults=False):
     mfa_devices: list[Any]
     u2f_devices: list[Any]
     email_verified: bool
+    self_provisioned: bool
     has_password: bool
     has_account: bool
     created_at: str | None = None
@@ -81,6 +85,7 @@ class UserResponse(Response, omit_defaults=False):
     first_name: str | None = None
     last_name: str | None = None
     description: str | None = None
+    new_email: str | None = None
 
 
 _SORTS = {"user_email": "user__email", "user_id": "user_id"}
@@ -146,10 +151,20 @@ def _invite(call: WireCall) -> InviteUser:
     )
 
 
-def _update(call: WireCall) -> UpdateUser:
+def _change_address(call: WireCall) -> ChangeAddress:
+    """``user_password`` is the current one: the vendor has no other field for it."""
+    body: UserRequest = call.body
+    others = [name for name in body.__struct_fields__ if getattr(body, name) is not None]
+    if not body.user_email or not body.user_password or len(others) > 2:
+        raise WireError("Invalid request: user_email is changed alone, and needs user_password, the current password")
+    return ChangeAddress(path_id(call, "user_id"), body.user_email, SecretBytes(body.user_password.encode()))
+
+
+def _update(call: WireCall) -> Command:
     body: UserRequest = call.body
     _refuse_devices(body)
-    unsupported(user_email=body.user_email, user_password=body.user_password)
+    if body.user_email is not None or body.user_password is not None:
+        return _change_address(call)
     role, enabled = _role_of(body.account_role)
     return UpdateUser(
         user=path_id(call, "user_id"),
@@ -206,6 +221,7 @@ def user(view: UserView) -> UserResponse:
         mfa_devices=[],
         u2f_devices=[],
         email_verified=row.email_verified,
+        self_provisioned=view.membership is not None and view.membership.self_provisioned,
         has_password=row.has_usable_password(),
         has_account=view.membership is not None,
         created_at=wire_time(row.created_at),
@@ -213,6 +229,7 @@ def user(view: UserView) -> UserResponse:
         first_name=row.first_name or None,
         last_name=row.last_name or None,
         description=row.description or None,
+        new_email=row.new_email or None,
     )
 
 
@@ -231,6 +248,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("GetUser", "GET", _ONE, _get, user),
     Endpoint("UpdateUser", "PATCH", _ONE, _update, user, body=UserRequest),
+    Endpoint("DeleteUser", "DELETE", _PATH, lambda _call: DeleteOwnUser(), nothing, status=204),
+    Endpoint(
+        "DeleteStale", "DELETE", _ONE, lambda call: DeleteStaleUser(path_id(call, "user_id")), nothing, status=204
+    ),
     Endpoint(
         "DeleteUserAccount",
         "DELETE",

@@ -1,0 +1,67 @@
+"""Mails that carry a code or announce an invitation: their text, and the back end that needs no mail server.
+
+It must not know when they are due, and it decides nothing about who gets one.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.console import EmailBackend as ConsoleBackend
+from django.template.loader import render_to_string
+
+from accounts.models import CodePurpose
+
+SUBJECTS = {
+    CodePurpose.INVITATION: "You are invited to Keystead",
+    CodePurpose.CONFIRM_EMAIL: "Confirm your address for Keystead",
+    CodePurpose.RESET_PASSWORD: "Set a new password for Keystead",
+}
+# Where the console lets a person use the code. It is in the fragment, which no server and no log sees.
+PAGES = {
+    CodePurpose.INVITATION: "/accept-invitation",
+    CodePurpose.CONFIRM_EMAIL: "/confirm-email",
+    CodePurpose.RESET_PASSWORD: "/reset-password",
+}
+_LONGEST_NAME = 80
+
+
+class StandardErrorBackend(ConsoleBackend):
+    """For a server that has no mail server: the operator reads the mail, code and all, where the server logs."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("stream", sys.stderr)
+        super().__init__(*arguments, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail's facts. Without a ``code`` it only tells: the person has a password already."""
+
+    purpose: CodePurpose
+    to: str
+    user: UUID
+    public_url: str
+    code: str | None = field(default=None, repr=False)
+    account_name: str = ""
+
+    def message(self) -> EmailMessage:
+        """Plain text. ``Auto-Submitted`` keeps other robots from answering (RFC 3834)."""
+        text = render_to_string(f"mail/{self.purpose}.txt", self._context())
+        return EmailMessage(SUBJECTS[self.purpose], text, to=[self.to], headers={"Auto-Submitted": "auto-generated"})
+
+    def _context(self) -> dict[str, Any]:
+        page = self.public_url + PAGES[self.purpose]
+        link = page if self.code is None else f"{page}#{urlencode({'user': str(self.user), 'code': self.code})}"
+        return {"link": link, "code": self.code, "user": self.user, "server": self.public_url, "account": self._account}
+
+    @property
+    def _account(self) -> str:
+        """An account's name is its administrators' to choose: on one line, and short, it cannot pass for our text."""
+        name = " ".join("".join(c if c.isprintable() else " " for c in self.account_name).split())
+        return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
