@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from kms.api.handling import Incoming, Outgoing
+from kms.api.proxy import peer_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,14 +24,15 @@ def header(headers: Headers, name: bytes) -> str | None:
 
 
 def incoming(scope: Scope, parameters: Mapping[str, str], body: bytes) -> Incoming:
-    client = scope.get("client")
+    peer = peer_of(scope)
     return Incoming(
         path=parameters,
         query=scope["query_string"].decode("latin-1"),
         body=body,
         authorization=header(scope["headers"], b"authorization"),
-        client_ip=client[0] if client else None,
+        client_ip=peer.client_ip,
         request_id=uuid4(),
+        certificate=peer.certificate,
     )
 
 

@@ -19,6 +19,7 @@ from kms.api import server
 from kms.api.batching import run_batch
 from kms.api.errors import CONTENT_TYPE, INTERNAL, MethodNotAllowed, RouteUnknown
 from kms.api.handling import Incoming, Outgoing, failed, handle
+from kms.api.proxy import peer_of
 from kms.api.routes import ENDPOINTS, is_id
 from kms.api.wire.base import Endpoint, WireError
 
@@ -64,13 +65,16 @@ class EndpointView(APIView):
 
 
 def _incoming(request: HttpRequest, parameters: Mapping[str, str]) -> Incoming:
+    # ASGI's scope, not META: CGI's names take an underscore for a hyphen.
+    peer = peer_of(request.scope)  # type: ignore[attr-defined]  # an ASGIRequest
     return Incoming(
         path=parameters,
         query=request.META.get("QUERY_STRING", ""),
         body=request.body,
         authorization=request.headers.get("Authorization"),
-        client_ip=request.META.get("REMOTE_ADDR") or None,
+        client_ip=peer.client_ip,
         request_id=uuid4(),
+        certificate=peer.certificate,
     )
 
 

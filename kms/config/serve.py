@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from kms.config.environment import Environment
 from kms.config.provision.errors import ProvisionError
 
 APPLICATION = "kms.config.asgi:application"
+PROTOCOL = "kms.config.protocol:CertificateProtocol"
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75  # longer than the pauses of a pooled client, shorter than Go's 90, which then closes first
 DRAIN_SECONDS = 20
@@ -41,9 +43,11 @@ class WorkerConfig(uvicorn.Config):
         super().load()
         from django.conf import settings  # after the application has set Django up
 
-        from kms.config import keeper
+        from kms.config import keeper, tls_clients
 
         keeper.start(settings.KEYSTEAD.keeper_seconds)
+        if isinstance(self.ssl, tls_clients.ClientTrust):
+            tls_clients.start(self.ssl)
 
 
 class Supervisor(Multiprocess):
@@ -111,7 +115,7 @@ def serve(environment: Environment, opened: socket.socket, *, watch: Callable[[]
         port=listen.port,
         workers=environment.workers,
         loop="uvloop",
-        http="httptools",
+        http=PROTOCOL,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -125,11 +129,20 @@ def serve(environment: Environment, opened: socket.socket, *, watch: Callable[[]
         ssl_certfile=environment.tls_cert if listen.tls else None,
         ssl_keyfile=environment.tls_key if listen.tls else None,
         ssl_ciphers=CIPHERS if listen.tls else None,
+        ssl_context_factory=_asking if listen.tls and environment.client_certificates == "request" else None,
     )
     supervisor = Supervisor(config, [opened], watch)
     supervisor.run()
     opened.close()
     return 1 if supervisor.gave_up else 0
+
+
+def _asking(config: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The server's context that asks clients for certificates. Made in the worker, like all that needs Django."""
+    import kms.config.asgi  # noqa: F401 - uvicorn makes its context before it loads the application
+    from kms.config import tls_clients
+
+    return tls_clients.client_trust(config, make)
 
 
 def _die_with_parent() -> None:
