@@ -29,7 +29,7 @@ def create(table: str, events: str) -> str:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0007_mail_sent_and_new_email")]
+    dependencies = [("accounts", "0008_attempt_subjects_and_proof_ends")]
 
     operations = [
         migrations.RunSQL(FUNCTION, "DROP FUNCTION keystead_notify_client_trust()"),
