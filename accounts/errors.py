@@ -7,3 +7,11 @@ class NotAuthenticated(Exception):
     def __init__(self, reason: str, message: str = "Invalid credentials") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class AttemptRefused(Exception):
+    """Too many attempts came before this one, so it was not looked at. ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many attempts")
+        self.retry_after = retry_after

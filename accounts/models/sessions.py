@@ -31,6 +31,7 @@ class Session(models.Model):
     client_ip = models.GenericIPAddressField(null=True)
     authenticated_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    proof_ends_at = models.DateTimeField(null=True, help_text="past which no refresh stretches it; null is no such end")
     terminated_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -58,9 +59,10 @@ class Activity(models.Model):
 
 
 class AttemptCounter(models.Model):
-    """Attempts at one door since the last success (accounts.throttle). ``key`` is a digest: no name is kept."""
+    """Attempts at one door since the last success (accounts.throttle). Both names are digests: nobody's is kept."""
 
     key = models.BinaryField(max_length=32, unique=True)
+    subject = models.BinaryField(max_length=32, db_index=True)
     attempts = models.PositiveIntegerField(default=0)
     last_at = models.DateTimeField()
     blocked_until = models.DateTimeField(null=True)
