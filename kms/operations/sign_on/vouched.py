@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from accounts.addresses import checked, normalised
 from accounts.errors import NotAuthenticated
 from accounts.models import (
     ExternalGrant,
@@ -53,8 +54,8 @@ def vouched_for(call: Call, assertion: Assertion, method: AuthenticationMethod) 
     if not membership.enabled:
         raise NotAuthenticated("user-disabled")
     if membership.invitation_pending:
-        membership.invitation_pending = False
-        membership.save(update_fields=["invitation_pending"])
+        membership.invitation_pending, membership.self_provisioned = False, True
+        membership.save(update_fields=["invitation_pending", "self_provisioned"])
     _link(provider, user, assertion.subject)
     if assertion.groups is not None:
         _grant(provider, user, assertion.groups)
@@ -93,7 +94,7 @@ def _known(provider: IdentityProvider, assertion: Assertion) -> User | None:
 
 def _by_address(provider: IdentityProvider, assertion: Assertion) -> User:
     """The user with this address: a member or invited, or one whom the provider may let in by itself."""
-    email = assertion.email.strip().lower()
+    email = normalised(assertion.email)
     if not email:
         raise NotAuthenticated("email-not-verified")
     user = User.objects.select_for_update().filter(email=email).first()
@@ -116,8 +117,12 @@ def _refuse_unconfirmed_stranger(user: User, provider: IdentityProvider, *, invi
 
 def _new_user(provider: IdentityProvider, assertion: Assertion, email: str) -> User:
     """Without a password. The address stays unconfirmed: one account's provider speaks for that account only."""
-    if not provider.config.get("self_provision_role") or len(email) > 254:
+    if not provider.config.get("self_provision_role"):
         raise NotAuthenticated("not-a-member")
+    try:
+        email = checked(email)
+    except ValueError:
+        raise NotAuthenticated("email-unusable") from None
     user = User(email=email, first_name=assertion.first_name[:128], last_name=assertion.last_name[:128])
     user.set_unusable_password()
     user.save()
