@@ -23,6 +23,7 @@ from kms.api.wire import (
     multipart,
     objects,
     public_keys,
+    second_factors,
     sessions,
     statistics,
     user_codes,
@@ -32,6 +33,7 @@ from kms.api.wire.base import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
+    *second_factors.ENDPOINTS,
     *accounts.ENDPOINTS,
     *users.ENDPOINTS,
     *user_codes.ENDPOINTS,

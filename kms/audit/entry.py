@@ -75,6 +75,9 @@ ALLOWED_DETAILS = frozenset(
         "route",
         "revocation",
         "replaced",
+        "factor",
+        "user_verified",
+        "codes_left",
     }
 )
 

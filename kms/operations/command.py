@@ -74,7 +74,8 @@ class Operation(Generic[C]):
     ``resolve`` finds every target and names the permission needed on each; nothing runs before all are granted.
     ``handle`` gets the payloads in the same order. ``slow`` operations keep off the event loop. ``irreversible`` ones
     are announced in an entry of their own first. ``admit`` runs before the control plane's transaction and outside it:
-    what it writes stays when the call fails, which is what a counter of failures needs. It may refuse.
+    what it writes stays when the call fails, which is what a counter of failures needs. It may refuse. ``on_self``
+    operations change the caller's own user or session, and are carried out one after the other for each.
     """
 
     command: type[C]
@@ -86,6 +87,7 @@ class Operation(Generic[C]):
     describe: Callable[[C], Mapping[str, Detail]] = lambda _command: _NO_DETAILS
     slow: Callable[[C], bool] = lambda _command: False
     irreversible: bool = False
+    on_self: bool = False
     admit: Callable[[Principal, C, CallContext], None] = lambda _principal, _command, _context: None
 
 

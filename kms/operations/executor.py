@@ -224,7 +224,8 @@ def _control_attempt(principal: Principal, command: Command, operation: Operatio
     call = _call(principal, context, Known(Facts(), {}), Authority(load=True, locked=True))
     try:
         with transaction.atomic():
-            known = known_of(principal, fact_versions.share_lock(principal))
+            hold = fact_versions.own_lock if operation.on_self else fact_versions.share_lock
+            known = known_of(principal, hold(principal))
             _check_proof(principal, known)
             call.facts = known.seen_from(context.client_ip)
             result = _run(call, command, operation)

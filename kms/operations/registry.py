@@ -15,6 +15,7 @@ from kms.operations import (
     cryptographic,
     custody,
     derivation,
+    factor_enrolment,
     groups,
     history,
     inspection,
@@ -27,6 +28,7 @@ from kms.operations import (
     publishing,
     queries,
     rotating,
+    second_factors,
     sessions,
     statistics,
     updating,
@@ -61,6 +63,8 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *accounts.OPERATIONS,
     *providers.OPERATIONS,
     *sessions.OPERATIONS,
+    *second_factors.OPERATIONS,
+    *factor_enrolment.OPERATIONS,
 )
 _BY_COMMAND: dict[type[Command], Operation[Any]] = {operation.command: operation for operation in OPERATIONS}
 

@@ -18,6 +18,7 @@ from accounts.second_factor import Lack
 from kms.audit.entry import CallContext, Category, Detail
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
+from kms.operations.own_factors import Offer, offer
 from kms.operations.sign_on.methods import method_of
 from policies.decision import Target
 from policies.facts import known_of
@@ -56,7 +57,8 @@ class SelectAccount(Command):
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """``token`` is shown once. ``expires_in`` seconds. ``lack`` is what is still to be done before it is of use."""
+    """``token`` is shown once. ``expires_in`` seconds. ``lack`` is what is still to be done before it is of use, and
+    ``offer`` what may be shown then."""
 
     principal: PrincipalKind
     entity: UUID
@@ -64,6 +66,7 @@ class LoggedIn:
     token: str
     expires_in: int
     lack: Lack | None = None
+    offer: Offer | None = None
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -88,7 +91,8 @@ def _issue(call: Call, principal: Principal, proven_at: datetime, **carried: Any
     call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
     lifetime = int((session.expires_at - call.now).total_seconds())
     lack = known_of(replace(principal, session=session.id)).facts.lack
-    return LoggedIn(principal.kind, principal.id, session.id, token, lifetime, lack)
+    offered = offer(session, principal.id, call.now) if lack is Lack.PROOF else None
+    return LoggedIn(principal.kind, principal.id, session.id, token, lifetime, lack, offered)
 
 
 def refresh_session(call: Call, _command: RefreshSession, session: Session) -> None:

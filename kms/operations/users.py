@@ -18,6 +18,7 @@ from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.groups import groups_to_join
+from kms.operations.own_factors import Device, devices_of, devices_of_all
 from kms.operations.queries import Page, paged
 from policies.decision import Target
 from policies.permissions import Permission
@@ -79,6 +80,7 @@ class UserView:
     user: User
     membership: Membership | None
     groups: GroupRoles
+    devices: tuple[Device, ...] = ()
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -94,12 +96,12 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     for user, group, role in roles.values_list("user_id", "group_id", "role"):
         by_user.setdefault(user, {})[group] = role
     call.details["returned"] = len(rows)
-    return [UserView(m.user, m, by_user.get(m.user_id, {})) for m in rows]
+    devices = devices_of_all(m.user_id for m in rows)
+    return [UserView(m.user, m, by_user.get(m.user_id, {}), devices.get(m.user_id, ())) for m in rows]
 
 
 def get_user(call: Call, _command: GetUser, payload: tuple[User, Membership | None]) -> UserView:
-    user, membership = payload
-    return UserView(user, membership, group_roles(user, call))
+    return _view(call, *payload)
 
 
 def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership], *_groups: Any) -> UserView:
@@ -120,7 +122,7 @@ def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership
     for group, role in command.set_groups.items():
         GroupMembership.objects.update_or_create(user=user, group_id=group, defaults={"role": role})
     GroupMembership.objects.filter(user=user, group_id__in=command.remove_groups).delete()
-    return UserView(user, membership, group_roles(user, call))
+    return _view(call, user, membership)
 
 
 def remove_user(call: Call, _command: RemoveUser, payload: tuple[User, Membership]) -> None:
@@ -162,6 +164,16 @@ def _keep_an_administrator(leaving: Membership) -> None:
     remaining = [m for m in administrators if m.pk != leaving.pk]
     if leaving.role == AccountRole.ADMINISTRATOR and not remaining:
         raise Conflict("last-administrator", "The account's last administrator cannot be removed or disabled")
+
+
+def view_of(call: Call, user: User) -> UserView:
+    """A user as seen from the selected account."""
+    membership = Membership.objects.filter(user=user, account_id=call.principal.account or UUID(int=0)).first()
+    return _view(call, user, membership)
+
+
+def _view(call: Call, user: User, membership: Membership | None) -> UserView:
+    return UserView(user, membership, group_roles(user, call), devices_of(user.id))
 
 
 def group_roles(user: User, call: Call) -> dict[UUID, str]:

@@ -6,13 +6,14 @@ import base64
 import contextlib
 import http.client
 import json
+import re
 import uuid
 from typing import Any
 
 import httpx
 import pytest
 
-from accounts.models import Session
+from accounts.models import Session, TotpDevice
 from kms.api.routes import ENDPOINTS
 from kms.audit.models import AuditRecord
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
@@ -22,9 +23,7 @@ ONE = str(uuid.uuid4())
 
 
 def filled(path: str) -> str:
-    for name in ("key_id", "group_id", "app_id", "user_id", "acct_id"):
-        path = path.replace("{" + name + "}", ONE)
-    return path
+    return re.sub(r"\{\w+\}", ONE, path)
 
 
 def plain_error(response: httpx.Response, status: int) -> str:
@@ -246,6 +245,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "app_id": someone.app.id,
         "user_id": someone.users["administrator"].id,
         "acct_id": someone.account.id,
+        "device_id": totp_device(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
     for endpoint in PROTECTED:
@@ -256,6 +256,11 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
             response = client.request(endpoint.method, path, headers=headers, content=body)
             assert response.status_code in (400, 404), f"{endpoint.operation}: {response.status_code} {response.text}"
     assert AuditRecord.objects.filter(account_id=someone.account.id).count() == before
+
+
+def totp_device(tenant: Tenant) -> uuid.UUID:
+    user = tenant.users["administrator"]
+    return TotpDevice.objects.create(user=user, name="phone", key_sealed=b"not opened").key_id
 
 
 def test_an_ended_session_is_refused_at_once(someone: Tenant, client: httpx.Client) -> None:

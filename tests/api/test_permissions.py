@@ -182,6 +182,10 @@ CASES: dict[str, Case] = {
     "Reauthenticate": Case("alice", 200, 200),
     "Terminate": Case("alice", 204, 204),
     # The auditor belongs to this account; the outsider to another.
+    "Config2faAuth": Case("alice", 200, 200, lambda _w: {"password": PASSWORD}),
+    "Config2faTerminate": Case("alice", 204, 204),
+    "MfaAuthChallenge": Case("alice", 200, 200),
+    "ListFactors": Case("alice", 200, 200),
     "SelectAccount": Case("alice", 200, 404, lambda w: {"acct_id": w.ids()["acct_id"]}),
     "ListAccounts": Case("alice", 200, 200),
     "CreateAccount": Case("alice", 403, 201, lambda _w: {"name": unique("account")}),
@@ -292,9 +296,22 @@ MAILED = {
     "ConfirmEmail",
     "DeleteUser",
 }
+# A factor is shown and changed by whoever owns one: tests/api/test_second_factors.py and its neighbours.
+FACTORS = {
+    "CompleteFido2Auth",
+    "U2fAuth",
+    "RecoveryCodeAuth",
+    "TotpAuth",
+    "MfaNewChallenge",
+    "GenerateRecoveryCodes",
+    "GenerateRecoveryCode",
+    "AddTotpDevice",
+    "ConfirmTotpDevice",
+    "DeleteTotpDevice",
+}
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
 # have a file of their own; the others are walked through at the end of this one.
-ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch", *MAILED}
+ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch", *MAILED, *FACTORS}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,12 @@ from tests.architecture.source import ROOT, called_name, calls_by_function, modu
 REVEALS = {
     ("kms/api/wire/apps.py", "_credential"): "the wire lets an administrator read an app's API key again",
     ("kms/api/wire/custody.py", "_wire_component"): "the components of an exportable key are what was asked for",
+    (
+        "kms/api/wire/second_factors.py",
+        "_new_totp",
+    ): "an authenticator app's new key is shown once, as text and QR code",
+    ("kms/operations/factor_enrolment.py", "unlock_factors"): "the password hasher takes text",
+    ("kms/operations/second_factors.py", "take_code"): "RFC 6238's HMAC under a key that lives outside the token",
     ("kms/api/wire/sobject.py", "wire_material"): "export of an exportable object, in clear, is what was asked for",
     ("kms/crypto/key_formats.py", "_certificate"): "certificates are public; rewritten on export",
     ("kms/crypto/key_formats.py", "_symmetric"): "export as JWK of an exportable key is what was asked for",

@@ -67,6 +67,8 @@ _KEY = {"key": {"name": "k"}}
 # What a valid body holds beyond the fields that its struct requires.
 _MORE: dict[str, dict[str, Any]] = {
     "Authenticate": {"method": "password", "email": "a@example.org", "password": "x"},
+    "CompleteFido2Auth": dict.fromkeys(("id", "authenticatorData", "clientDataJSON", "signature"), "eA"),
+    "U2fAuth": dict.fromkeys(("keyHandle", "signatureData", "clientData"), "eA"),
     "CreateSobject": {"name": "k", "obj_type": "AES", "key_size": 256},
     "ImportSobject": {"name": "k", "obj_type": "AES", "value": b"x" * 16},
     "GetSobject": {"kid": ONE},

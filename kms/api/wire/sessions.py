@@ -7,6 +7,7 @@ from uuid import UUID
 
 from accounts.credentials import BasicCredential, parse_authorization
 from accounts.errors import NotAuthenticated
+from kms.api.wire import webauthn
 from kms.api.wire.base import Endpoint, Request, Response, WireCall, WireError, nothing, unsupported
 from kms.operations.sessions import (
     LoggedIn,
@@ -41,11 +42,17 @@ class SelectAccountRequest(Request):
     acct_id: UUID
 
 
-class AuthResponse(Response, omit_defaults=False):
+class AuthResponse(Response):
+    """The last four say that the login is not finished, and how to finish it. ``second_factor`` is ours."""
+
     token_type: str
     expires_in: int
     access_token: str
     entity_id: UUID
+    challenge: webauthn.U2fChallenge | None = None
+    fido2_assertion_options: webauthn.RequestOptions | None = None
+    allowed_mfa_methods: list[webauthn.MfaMethod] | None = None
+    second_factor: webauthn.LackingFactor | None = None
 
 
 class Empty(Response):
@@ -68,11 +75,14 @@ def _credential(call: WireCall) -> BasicCredential:
 
 
 def _logged_in(result: LoggedIn) -> AuthResponse:
+    owned = [] if result.offer is None else webauthn.owned_of(result.offer)
     return AuthResponse(
         token_type="Bearer",  # noqa: S106 - the kind of token
         expires_in=result.expires_in,
         access_token=result.token,
         entity_id=result.entity,
+        second_factor=None if result.lack is None else webauthn.LackingFactor(lack=result.lack, owned=owned),
+        **({} if result.offer is None else webauthn.offered(result.offer)),
     )
 
 

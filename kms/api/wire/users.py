@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Membership
+from kms.api.wire import webauthn
 from kms.api.wire.base import (
     Endpoint,
     Parameters,
@@ -25,6 +26,7 @@ from kms.api.wire.base import (
 )
 from kms.api.wire.names import ACCOUNT_ROLES, GROUP_ROLES, WIRE_ACCOUNT_ROLE, WIRE_GROUP_ROLE
 from kms.operations.command import Command
+from kms.operations.factor_enrolment import ChangeSecurityKeys
 from kms.operations.invitations import InviteUser, ProcessInvitations
 from kms.operations.own_address import ChangeAddress
 from kms.operations.users import (
@@ -55,12 +57,12 @@ class UserRequest(Request):
     add_groups: dict[str, WireRole] | None = None
     mod_groups: dict[str, WireRole] | None = None
     del_groups: dict[str, WireRole] | None = None
-    add_mfa_devices: Any = None
-    add_u2f_devices: Any = None
-    del_mfa_devices: Any = None
-    del_u2f_devices: Any = None
-    rename_mfa_devices: Any = None
-    rename_u2f_devices: Any = None
+    add_mfa_devices: list[webauthn.AddMfaDevice] | None = None
+    add_u2f_devices: list[webauthn.AddU2fDevice] | None = None
+    del_mfa_devices: list[webauthn.DeviceName] | None = None
+    del_u2f_devices: list[webauthn.DeviceName] | None = None
+    rename_mfa_devices: list[webauthn.RenameDevice] | None = None
+    rename_u2f_devices: list[webauthn.RenameDevice] | None = None
 
 
 class ProcessInviteRequest(Request):
@@ -74,8 +76,8 @@ class UserResponse(Response, omit_defaults=False):
     account_role: list[str]
     groups: Mapping[str, list[str]]
     explicit_groups: Mapping[str, list[str]]
-    mfa_devices: list[Any]
-    u2f_devices: list[Any]
+    mfa_devices: list[webauthn.MfaDevice]
+    u2f_devices: list[webauthn.MfaDevice]
     email_verified: bool
     self_provisioned: bool
     has_password: bool
@@ -130,13 +132,28 @@ def _group_role(role: WireRole) -> str:
     return GROUP_ROLES[words[0]]
 
 
-def _refuse_devices(body: UserRequest) -> None:
-    unsupported(**{name: getattr(body, name) or None for name in body.__struct_fields__ if name.endswith("_devices")})
+def _device_fields(body: UserRequest) -> dict[str, Any]:
+    """An empty list asks for nothing."""
+    return {name: getattr(body, name) or None for name in body.__struct_fields__ if name.endswith("_devices")}
+
+
+def _change_devices(call: WireCall) -> ChangeSecurityKeys:
+    body: UserRequest = call.body
+    fields = set(body.__struct_fields__) - _device_fields(body).keys()
+    if any(getattr(body, name) is not None for name in fields):
+        raise WireError("Invalid request: devices are changed alone; send the rest in another request")
+    renamed = [*(body.rename_mfa_devices or ()), *(body.rename_u2f_devices or ())]
+    return ChangeSecurityKeys(
+        user=path_id(call, "user_id"),
+        added=webauthn.added(body.add_mfa_devices or (), body.add_u2f_devices or ()),
+        removed=tuple(device.name for device in [*(body.del_mfa_devices or ()), *(body.del_u2f_devices or ())]),
+        renamed=tuple((device.old_name, device.new_name) for device in renamed),
+    )
 
 
 def _invite(call: WireCall) -> InviteUser:
     body: UserRequest = call.body
-    _refuse_devices(body)
+    unsupported(**_device_fields(body))
     if not body.user_email:
         raise WireError("Invalid request: user_email is needed")
     role, _ = _role_of(body.account_role)
@@ -162,7 +179,8 @@ def _change_address(call: WireCall) -> ChangeAddress:
 
 def _update(call: WireCall) -> Command:
     body: UserRequest = call.body
-    _refuse_devices(body)
+    if any(_device_fields(body).values()):
+        return _change_devices(call)
     if body.user_email is not None or body.user_password is not None:
         return _change_address(call)
     role, enabled = _role_of(body.account_role)
@@ -218,8 +236,8 @@ def user(view: UserView) -> UserResponse:
         account_role=flags_of(view.membership),
         groups=groups,
         explicit_groups=groups,
-        mfa_devices=[],
-        u2f_devices=[],
+        mfa_devices=webauthn.mfa_devices(view.devices),
+        u2f_devices=webauthn.mfa_devices(device for device in view.devices if device.u2f),
         email_verified=row.email_verified,
         self_provisioned=view.membership is not None and view.membership.self_provisioned,
         has_password=row.has_usable_password(),

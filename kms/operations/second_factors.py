@@ -1,0 +1,153 @@
+"""Showing a second factor: a one-time password, a security key, a recovery code. It upgrades the caller's session.
+
+Every failure is answered alike; the record says why. It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from accounts import fido, recovery, totp
+from accounts.models import ChallengePurpose, FidoCredential, FidoProtocol, Session, TotpDevice
+from accounts.second_factor import Factor
+from kms.audit.entry import Category
+from kms.objects import keystore
+from kms.objects.binding import secret_binding
+from kms.operations.command import Call, Command, Operation, control
+from kms.operations.own_factors import (
+    Offer,
+    offer,
+    record_shown,
+    rejected,
+    relying_party,
+    resolve_own,
+    spend_challenge,
+)
+from kms.secret import SecretBytes
+from policies.permissions import Permission
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AskFactorChallenge(Command):
+    """What the caller may show in this session, with a new challenge for security keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTotp(Command):
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSecurityKey(Command):
+    answer: fido.Assertion = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowU2fKey(Command):
+    answer: fido.U2fAssertion = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRecoveryCode(Command):
+    code: str = field(repr=False)
+
+
+# -- handlers ------------------------------------------------------------------------------------------------------
+
+
+def ask_factor_challenge(call: Call, _command: AskFactorChallenge, session: Session) -> Offer:
+    return offer(session, call.principal.id, call.now)
+
+
+def show_totp(call: Call, command: ShowTotp, session: Session) -> None:
+    devices = TotpDevice.objects.select_for_update().filter(user_id=call.principal.id, confirmed=True)
+    for device in devices.order_by("id"):
+        if take_code(device, command.code, call):
+            return record_shown(call, session, Factor.TOTP)
+    raise rejected("wrong-code")
+
+
+def show_security_key(call: Call, command: ShowSecurityKey, session: Session) -> None:
+    def check(challenge: bytes, keys: list[fido.KnownKey]) -> fido.Shown:
+        user_handle = call.principal.id.bytes
+        return fido.shown(relying_party(), command.answer, challenge=challenge, keys=keys, user_handle=user_handle)
+
+    _show_key(call, session, command.answer.client_data, check)
+
+
+def show_u2f_key(call: Call, command: ShowU2fKey, session: Session) -> None:
+    def check(challenge: bytes, keys: list[fido.KnownKey]) -> fido.Shown:
+        return fido.u2f_shown(relying_party(), command.answer, challenge=challenge, keys=keys)
+
+    _show_key(call, session, command.answer.client_data, check)
+
+
+def show_recovery_code(call: Call, command: ShowRecoveryCode, session: Session) -> None:
+    if not recovery.spend(call.principal.id, command.code, now=call.now):
+        raise rejected("wrong-recovery-code")
+    call.details["codes_left"] = recovery.left(call.principal.id)
+    record_shown(call, session, Factor.RECOVERY)
+
+
+# -- helpers -------------------------------------------------------------------------------------------------------
+
+
+def take_code(device: TotpDevice, code: str, call: Call) -> bool:
+    """Use a code up. The caller holds the device's row: a step is taken once, and none before it after that."""
+    key = keystore.unseal(bytes(device.key_sealed), binding=key_binding(device)).reveal()
+    step = totp.step_of(key, code, now=call.now, last_step=device.last_step)
+    if step is None:
+        return False
+    device.last_step, device.last_used_at = step, call.now
+    device.save(update_fields=["last_step", "last_used_at"])
+    return True
+
+
+def seal_key(device: TotpDevice, key: SecretBytes) -> None:
+    device.key_sealed = keystore.seal(key, binding=key_binding(device))
+
+
+def key_binding(device: TotpDevice) -> bytes:
+    return secret_binding(keystore.deployment_id(), "totp", device.key_id, 1)
+
+
+def _show_key(
+    call: Call,
+    session: Session,
+    client_data: bytes,
+    check: Callable[[bytes, list[fido.KnownKey]], fido.Shown],
+) -> None:
+    rows = list(FidoCredential.objects.select_for_update().filter(user_id=call.principal.id).order_by("id"))
+    try:
+        challenge = spend_challenge(call, session, ChallengePurpose.PROVE, client_data)
+        shown = check(challenge, [_known(row) for row in rows])
+    except fido.KeyRejected as error:
+        if error.reason == "counter-went-back":
+            logger.error("a security key of user %s counted backwards: it may have been copied", call.principal.id)
+        raise rejected(f"security-key-{error.reason}") from None
+    row = next(row for row in rows if bytes(row.credential_id) == shown.credential_id)
+    row.sign_count, row.last_used_at = shown.sign_count, call.now
+    row.save(update_fields=["sign_count", "last_used_at"])
+    call.details.update(user_verified=shown.user_verified, name=row.name)
+    record_shown(call, session, Factor.FIDO2)
+
+
+def _known(row: FidoCredential) -> fido.KnownKey:
+    u2f = row.protocol == FidoProtocol.U2F
+    return fido.KnownKey(bytes(row.credential_id), bytes(row.public_key), row.sign_count, u2f)
+
+
+_operation = control(Category.AUTHENTICATION)
+_prove = resolve_own(Permission.SECOND_FACTOR_PROVE)
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(AskFactorChallenge, "second-factor.challenge", _prove, ask_factor_challenge),
+    _operation(ShowTotp, "second-factor.show-totp", _prove, show_totp, on_self=True),
+    _operation(ShowSecurityKey, "second-factor.show-key", _prove, show_security_key, on_self=True),
+    _operation(ShowU2fKey, "second-factor.show-u2f-key", _prove, show_u2f_key, on_self=True),
+    _operation(ShowRecoveryCode, "second-factor.show-recovery-code", _prove, show_recovery_code, on_self=True),
+)
