@@ -213,7 +213,7 @@ def _admit(principal: Principal, command: Command, operation: Operation[Any], co
         operation.admit(principal, command, context)
     except OperationalError as error:
         raise RecordUnavailable("the database is not available") from error
-    except OperationError as refused:
+    except (OperationError, NotAuthenticated) as refused:
         call = _call(principal, context, Known(Facts(), {}), Authority(load=True))
         _record_apart(_entry(call, command, operation, refused, started))
         raise
