@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from accounts.sso import saml
 from accounts.sso.kind import Kind
 
-KINDS: tuple[Kind, ...] = ()
+KINDS: tuple[Kind, ...] = (saml.KIND,)
 _BY_NAME = {str(kind.kind): kind for kind in KINDS}
 
 

@@ -153,6 +153,8 @@ def _query(text: str) -> dict[str, str]:
 
 def _rendered(endpoint: Endpoint, result: Any) -> Outgoing:
     body = endpoint.from_result(result)
+    if endpoint.content_type:
+        return Outgoing(endpoint.status, body, endpoint.content_type)
     return Outgoing(endpoint.status, b"" if body is None else _encode(body))
 
 

@@ -23,6 +23,7 @@ from kms.api.wire import (
     multipart,
     objects,
     public_keys,
+    saml,
     second_factors,
     sessions,
     statistics,
@@ -52,6 +53,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *inspection.ENDPOINTS,
     *logs.ENDPOINTS,
     *statistics.ENDPOINTS,
+    *saml.ENDPOINTS,
 )
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 

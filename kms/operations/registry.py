@@ -28,6 +28,7 @@ from kms.operations import (
     publishing,
     queries,
     rotating,
+    saml,
     second_factors,
     sessions,
     statistics,
@@ -63,6 +64,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *accounts.OPERATIONS,
     *providers.OPERATIONS,
     *sessions.OPERATIONS,
+    *saml.OPERATIONS,
     *second_factors.OPERATIONS,
     *factor_enrolment.OPERATIONS,
 )

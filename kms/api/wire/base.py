@@ -56,6 +56,7 @@ class Endpoint:
     ``lean`` routes are also served past Django, at the ASGI layer. ``optional_body`` allows an empty one.
     ``anonymous`` routes are carried out as nobody: the credential they come with is what the command is about.
     Parameters in the path are ids, but for those named in ``text``. The items of a ``batch`` are requests themselves.
+    With a ``content_type`` the response is bytes of that type and no JSON.
     """
 
     operation: str
@@ -70,6 +71,7 @@ class Endpoint:
     anonymous: bool = False
     text: frozenset[str] = frozenset()
     batch: bool = False
+    content_type: str = ""
     _decoder: list[msgspec.json.Decoder[Any]] = field(default_factory=list, compare=False, repr=False)
 
     def decode(self, body: bytes) -> Any:

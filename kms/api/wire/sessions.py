@@ -8,6 +8,7 @@ from uuid import UUID
 from accounts.credentials import BasicCredential, parse_authorization
 from accounts.errors import NotAuthenticated
 from kms.api.wire import webauthn
+from kms.api.wire.auth_saml import SAML_RESPONSE, saml_credential
 from kms.api.wire.base import Endpoint, Request, Response, WireCall, WireError, nothing, unsupported
 from kms.operations.sessions import (
     LoggedIn,
@@ -34,6 +35,7 @@ class AuthRequest(Request):
     code: Any = None
     idp_id: Any = None
     response: Any = None
+    id: Any = None
     region: Any = None
     headers: Any = None
 
@@ -59,9 +61,11 @@ class Empty(Response):
     """An object without fields: the vendor's clients parse the body."""
 
 
-def _credential(call: WireCall) -> BasicCredential:
-    credential = parse_authorization(call.authorization)
+def _credential(call: WireCall) -> Any:
     body = call.body
+    if body is not None and body.method == SAML_RESPONSE:
+        return saml_credential(body.response, body.id)
+    credential = parse_authorization(call.authorization)
     if body is not None and body.method not in (None, "password"):
         raise WireError(f"Not supported by this server: authentication method {body.method!r:.40}")
     if body is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kms.operations.sign_on import by_secret
+from kms.operations.sign_on import by_saml, by_secret
 from kms.operations.sign_on.proof import Method
 
-METHODS: tuple[Method, ...] = (by_secret.METHOD,)
+METHODS: tuple[Method, ...] = (by_secret.METHOD, by_saml.METHOD)
 _BY_TYPE = {method.credential: method for method in METHODS}
 
 
