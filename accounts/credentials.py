@@ -17,10 +17,12 @@ from uuid import UUID
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
-from accounts import addresses, passwords
+from accounts import addresses, app_tokens, passwords
 from accounts.errors import NotAuthenticated
-from accounts.models import AppCredential, CredentialKind, FactVersion, Session, User
+from accounts.jwt_bearer import TokenCredential, looks_like_token
+from accounts.models import AppCredential, CredentialKind, Session, User
 from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
+from accounts.validity import end_of, fact_version
 
 TOKEN_BYTES = 48
 MIN_APP_SECRET_BYTES, MAX_APP_SECRET_BYTES = 16, 128
@@ -99,14 +101,6 @@ def app_of(credential: BasicCredential, now: datetime) -> Principal:
     return Principal(PrincipalKind.APP, app_id, row.app.account_id, method, proof_version=version, expires_at=ends_at)
 
 
-def end_of(row: AppCredential) -> datetime | None:
-    """When a credential stops to hold: its own end, or the end of the overlap once it was replaced. None is never."""
-    ends = [end for end in (row.expires_at, row.valid_until) if end is not None]
-    if row.replaced_at is not None and row.valid_until is None:
-        return row.replaced_at
-    return min(ends, default=None)
-
-
 def user_of(credential: BasicCredential) -> User:
     """The user with this e-mail and password."""
     password = passwords.normalised(credential.password)
@@ -136,11 +130,6 @@ def _still_has(user: User, better: list[str]) -> bool:
     return True
 
 
-def fact_version(subject: UUID) -> int:
-    """Read before the rows it stands for, so that a change in between shows as an old version."""
-    return FactVersion.objects.filter(subject=subject).values_list("version", flat=True).first() or 0
-
-
 def looks_like_app(credential: BasicCredential) -> bool:
     """An app's username is its id; an e-mail address never parses as one."""
     try:
@@ -148,6 +137,15 @@ def looks_like_app(credential: BasicCredential) -> bool:
     except ValueError:
         return False
     return True
+
+
+def token_in(credential: BasicCredential | BearerCredential | None) -> TokenCredential | None:
+    """The signed token of an app that stands where an API key or a session's token stands otherwise."""
+    if isinstance(credential, BearerCredential) and looks_like_token(credential.token):
+        return TokenCredential(credential.token)
+    if isinstance(credential, BasicCredential) and looks_like_app(credential) and looks_like_token(credential.password):
+        return TokenCredential(credential.password, UUID(credential.username))
+    return None
 
 
 def principal_of_token(token: str, now: datetime) -> Principal:
@@ -190,6 +188,9 @@ def authenticate(header: str | None, now: datetime) -> Principal:
     credential = parse_authorization(header)
     if credential is None:
         return ANONYMOUS
+    token = token_in(credential)
+    if token is not None:
+        return app_tokens.app_of(token, now).principal
     if isinstance(credential, BearerCredential):
         return principal_of_token(credential.token, now)
     if looks_like_app(credential):

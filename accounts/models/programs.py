@@ -93,7 +93,10 @@ class AppCredential(models.Model):
 
 
 class AppSubject(models.Model):
-    """Whose tokens an app takes as its own, so that a token without the app's id finds it."""
+    """Whose tokens an app takes as its own, so that a token without the app's id finds it.
+
+    Several may claim one subject: what an issuer calls itself is only a text until a key has verified it.
+    """
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="subjects")
     issuer = models.CharField(max_length=512)
@@ -101,8 +104,9 @@ class AppSubject(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["issuer", "subject"], name="one_app_per_issuer_and_subject")
+            models.UniqueConstraint(fields=["app", "issuer", "subject"], name="an_app_claims_a_subject_once")
         ]
+        indexes: ClassVar = [models.Index(fields=["issuer", "subject"], name="claimants_of_a_subject")]
 
     def __str__(self) -> str:
         return f"{self.subject} of {self.issuer}"

@@ -75,6 +75,7 @@ ALLOWED_DETAILS = frozenset(
         "route",
         "revocation",
         "replaced",
+        "overlap_seconds",
         "factor",
         "user_verified",
         "codes_left",

@@ -1,4 +1,4 @@
-"""Apps and their API keys: create, list, get, update, delete, read and replace the secret.
+"""Apps and how they prove themselves: create, list, get, update, delete, read and replace the credential.
 
 It must not know the wire or HTTP.
 """
@@ -7,35 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
-from accounts.credentials import (
-    MAX_APP_SECRET_BYTES,
-    MIN_APP_SECRET_BYTES,
-    digest,
-    new_app_secret,
-)
-from accounts.models import App, AppCredential, AppGroup, AppRole, CredentialKind, Group, Session
+from accounts.models import App, AppCredential, AppGroup, AppRole, CredentialKind, Group
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
-from kms.objects import keystore
-from kms.objects.binding import credential_binding
+from kms.operations.app_credentials import (
+    CredentialView,
+    Replacement,
+    current_credential,
+    previous_credential,
+    replace_credential,
+    view_of_credential,
+)
+from kms.operations.app_trust import NewSecret
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
-from kms.secret import SecretBytes
 from policies.decision import Target
 from policies.permissions import APP_GRANTABLE, Permission
 
-DEFAULT_SECRET_BYTES = 64
+MAX_RATE = 1_000_000
+_NEW_SECRET = Replacement(NewSecret())
 GroupPermissions = Mapping[UUID, frozenset[Permission]]
 
 
@@ -50,13 +50,15 @@ class CreateApp(Command):
     role: str = AppRole.CRYPTO
     enabled: bool = True
     ip_ranges: tuple[str, ...] = ()
-    secret_bytes: int = DEFAULT_SECRET_BYTES
+    rate_limit: int | None = None
+    credential: Replacement = _NEW_SECRET
 
 
 @dataclass(frozen=True, slots=True)
 class ListApps(Command):
     page: Page
     group: UUID | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class GetApp(Command):
 
 @dataclass(frozen=True, slots=True)
 class UpdateApp(Command):
-    """Change what is not None."""
+    """Change what is not None. A rate limit of 0 takes the limit away."""
 
     app: UUID
     name: str | None = None
@@ -76,6 +78,8 @@ class UpdateApp(Command):
     enabled: bool | None = None
     default_group: UUID | None = None
     ip_ranges: tuple[str, ...] | None = None
+    rate_limit: int | None = None
+    credential: Replacement | None = None
     add_groups: GroupPermissions = field(default_factory=dict)
     change_groups: GroupPermissions = field(default_factory=dict)
     remove_groups: frozenset[UUID] = frozenset()
@@ -87,26 +91,32 @@ class DeleteApp(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class GetAppSecret(Command):
+class GetAppCredential(Command):
     app: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class ResetAppSecret(Command):
+    """A new API key of our making, for an app that has one."""
+
     app: UUID
-    secret_bytes: int = DEFAULT_SECRET_BYTES
+    credential: Replacement = _NEW_SECRET
 
 
 @dataclass(frozen=True, slots=True)
 class AppView:
     row: App
     groups: GroupPermissions
+    credential: AppCredential
 
 
 @dataclass(frozen=True, slots=True)
-class AppSecret:
+class AppCredentials:
+    """``previous`` is what was replaced and still holds."""
+
     app: UUID
-    secret: SecretBytes
+    current: CredentialView
+    previous: CredentialView | None
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -127,11 +137,12 @@ def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
         enabled=command.enabled,
         default_group_id=command.default_group,
         ip_ranges=list(command.ip_ranges),
+        rate_limit=_rate(command.rate_limit),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
     _save(row, created=True)
-    _set_secret(row, command.secret_bytes, call.now)
+    _replace(call, row, command.credential)
     _set_groups(row, command.groups)
     call.touched.insert(0, app_target(row, list(command.groups)))
     return view_of(row)
@@ -141,13 +152,15 @@ def list_apps(call: Call, command: ListApps, _payload: None) -> list[AppView]:
     rows = visible_apps(call)
     if command.group is not None:
         rows = rows.filter(group_memberships__group_id=command.group)
+    if command.role is not None:
+        rows = rows.filter(role=command.role)
     found = [view_of(row) for row in paged(rows, command.page)]
     call.details["returned"] = len(found)
     return found
 
 
 def visible_apps(call: Call) -> QuerySet[App]:
-    rows = App.objects.filter(account_id=call.account).prefetch_related("group_memberships")
+    rows = App.objects.filter(account_id=call.account).prefetch_related("group_memberships", "credentials")
     seen = call.facts.groups_with(Permission.APP_GET)
     if seen is None:
         return rows
@@ -166,6 +179,10 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
             setattr(row, name, getattr(command, name))
     if command.ip_ranges is not None:
         row.ip_ranges = list(command.ip_ranges)
+    if command.rate_limit is not None:
+        row.rate_limit = _rate(command.rate_limit)
+    if command.credential is not None:
+        _replace(call, row, command.credential)
     row.group_memberships.filter(group_id__in=command.remove_groups).delete()
     _set_groups(row, {**command.add_groups, **command.change_groups})
     remaining = view_of(row).groups
@@ -186,18 +203,18 @@ def delete_app(call: Call, _command: DeleteApp, row: App) -> None:
     row.delete()
 
 
-def get_app_secret(_call: Call, _command: GetAppSecret, row: App) -> AppSecret:
-    credential = current_credential(row)
-    if credential is None or credential.secret_sealed is None:
-        raise Conflict("not-a-secret", "The app does not authenticate with an API key")
-    sealed = keystore.unseal(bytes(credential.secret_sealed), binding=_binding(credential))
-    return AppSecret(row.id, sealed)
+def get_app_credential(call: Call, _command: GetAppCredential, row: App) -> AppCredentials:
+    current, previous = _current(row), previous_credential(row, call.now)
+    call.details["kind"] = current.kind
+    replaced = None if previous is None else view_of_credential(previous)
+    return AppCredentials(row.id, view_of_credential(current), replaced)
 
 
 def reset_app_secret(call: Call, command: ResetAppSecret, row: App) -> AppView:
-    """The old key stops working with this transaction, on every worker, and so do the sessions it opened."""
-    Session.objects.filter(app=row, terminated_at__isnull=True).update(terminated_at=call.now)
-    _set_secret(row, command.secret_bytes, call.now)
+    """The old key stops working with this transaction, on every worker, or when its overlap is over."""
+    if _current(row).kind != CredentialKind.SECRET:
+        raise Conflict("not-a-secret", "The app does not authenticate with an API key")
+    _replace(call, row, command.credential)
     return view_of(row)
 
 
@@ -209,32 +226,29 @@ def view_of(row: App) -> AppView:
     memberships = {
         m.group_id: frozenset(known[p] for p in m.permissions if p in known) for m in row.group_memberships.all()
     }
-    return AppView(row, memberships)
+    return AppView(row, memberships, _current(row))
 
 
 def app_target(row: App, groups: Sequence[UUID]) -> Target:
     return Target("app", row.id, row.account_id, tuple(groups), Permission.APP_GET)
 
 
-def current_credential(row: App) -> AppCredential | None:
-    return row.credentials.filter(replaced_at__isnull=True).first()
+def _current(row: App) -> AppCredential:
+    current = current_credential(row)
+    if current is None:
+        raise Conflict("app-without-credential", "The app has no credential; give it one")
+    return current
 
 
-def _set_secret(row: App, size: int, now: datetime) -> None:
-    """A new API key; the one before it holds no longer."""
-    if not MIN_APP_SECRET_BYTES <= size <= MAX_APP_SECRET_BYTES:
-        raise ParameterInvalid(f"secret_size is {MIN_APP_SECRET_BYTES} to {MAX_APP_SECRET_BYTES} bytes, not {size}")
-    last = current_credential(row)
-    row.credentials.filter(replaced_at__isnull=True).update(replaced_at=now)
-    secret = new_app_secret(size)
-    credential = AppCredential(app=row, kind=CredentialKind.SECRET, version=1 if last is None else last.version + 1)
-    credential.secret_digest = digest(secret)
-    credential.secret_sealed = keystore.seal(SecretBytes(secret.encode()), binding=_binding(credential))
-    credential.save()
+def _replace(call: Call, row: App, wanted: Replacement) -> None:
+    made = replace_credential(row, wanted, call.now)
+    call.details.update(kind=made.kind, overlap_seconds=int(wanted.overlap.total_seconds()))
 
 
-def _binding(credential: AppCredential) -> bytes:
-    return credential_binding(keystore.deployment_id(), credential.app_id, credential.version)
+def _rate(wanted: int | None) -> int | None:
+    if wanted is not None and not 0 <= wanted <= MAX_RATE:
+        raise ParameterInvalid(f"rate_limit is 1 to {MAX_RATE} calls a second, or 0 for no limit")
+    return wanted or None
 
 
 def _set_groups(row: App, groups: GroupPermissions) -> None:
@@ -283,7 +297,12 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
 def _resolve_update(call: Call, command: UpdateApp) -> Sequence[Resolved]:
     row, groups = find_app(call, command.app, lock=True)
     joined = groups_to_join(call, {**command.add_groups, **command.change_groups}, Permission.APP_CREATE)
-    return (Resolved(Permission.APP_UPDATE, app_target(row, groups), row), *joined)
+    target = app_target(row, groups)
+    if command.credential is None:
+        return (Resolved(Permission.APP_UPDATE, target, row), *joined)
+    # Whoever replaces the proof could then be the app, as whoever resets its API key could.
+    reset = Resolved(Permission.APP_SECRET_RESET, target)
+    return (Resolved(Permission.APP_UPDATE, target, row), reset, *joined)
 
 
 def _describe(command: CreateApp) -> Mapping[str, Detail]:
@@ -297,6 +316,6 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(GetApp, "app.get", _resolve(Permission.APP_GET), get_app),
     _operation(UpdateApp, "app.update", _resolve_update, update_app),
     _operation(DeleteApp, "app.delete", _resolve(Permission.APP_DELETE, lock=True), delete_app, irreversible=True),
-    _operation(GetAppSecret, "app.read-secret", _resolve(Permission.APP_SECRET_READ), get_app_secret),
+    _operation(GetAppCredential, "app.read-secret", _resolve(Permission.APP_SECRET_READ), get_app_credential),
     _operation(ResetAppSecret, "app.reset-secret", _resolve(Permission.APP_SECRET_RESET, lock=True), reset_app_secret),
 )

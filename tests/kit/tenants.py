@@ -11,7 +11,7 @@ from uuid import UUID
 from accounts.models import Account, App, Group, Membership, User
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.crypto.operation import KeyOperation
-from kms.operations.apps import AppView, CreateApp, GetAppSecret
+from kms.operations.apps import AppView, CreateApp, GetAppCredential
 from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.executor import execute
@@ -66,8 +66,8 @@ class Tenant:
     def api_key(self, app: Principal | None = None) -> tuple[str, str]:
         """An app's Basic credential, as username and password."""
         who = app or self.app
-        found = execute(self.alice, GetAppSecret(who.id))
-        return str(who.id), found.secret.reveal().decode()
+        found = execute(self.alice, GetAppCredential(who.id))
+        return str(who.id), found.current.secret.reveal().decode()
 
     def key(self, kind: str = "AES", *, group: Group | None = None, **fields: Any) -> ObjectRef:
         """A new object by id; ``operations`` as usage names."""

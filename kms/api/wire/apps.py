@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+from kms.api.wire.app_credentials import AUTH_TYPES, CredentialRequest, SecretSize, credentials, replacement
 from kms.api.wire.base import (
     Endpoint,
     Parameters,
@@ -20,20 +21,21 @@ from kms.api.wire.base import (
     parameters,
     path_id,
     sorting,
+    time_of,
     unsupported,
     uuid_of,
     wire_time,
 )
 from kms.api.wire.groups import checked_name
 from kms.api.wire.names import APP_PERMISSIONS, LEGACY_APP_PERMISSIONS
+from kms.operations.app_credentials import Replacement
+from kms.operations.app_trust import NewSecret, expiry_of
 from kms.operations.apps import (
-    DEFAULT_SECRET_BYTES,
-    AppSecret,
     AppView,
     CreateApp,
     DeleteApp,
     GetApp,
-    GetAppSecret,
+    GetAppCredential,
     ListApps,
     ResetAppSecret,
     UpdateApp,
@@ -43,7 +45,14 @@ from policies.permissions import Permission
 WireGroups = dict[str, list[str] | None] | list[str]
 
 
+class OauthConfig(Request):
+    state: str
+    redirect_uris: list[str] | None = None
+
+
 class AppRequest(Request):
+    """``rate_limit`` (calls a second) and ``credential_expires_at`` are ours."""
+
     name: str | None = None
     description: str | None = None
     interface: str | None = None
@@ -56,16 +65,19 @@ class AppRequest(Request):
     role: str | None = None
     secret_size: int | None = None
     ip_address_policy: Any = None
-    credential: Any = None
+    credential: CredentialRequest | None = None
     account_membership: Any = None
     client_configurations: Any = None
-    credential_migration_period: Any = None
-    oauth_config: Any = None
+    credential_migration_period: int | None = None
+    credential_expires_at: str | None = None
+    oauth_config: OauthConfig | None = None
+    rate_limit: int | None = None
 
 
 class ResetSecretRequest(Request):
     secret_size: int | None = None
-    credential_migration_period: Any = None
+    credential_migration_period: int | None = None
+    credential_expires_at: str | None = None
 
 
 class AppResponse(Response):
@@ -86,11 +98,9 @@ class AppResponse(Response):
     description: str | None = None
     interface: str | None = None
     default_group: UUID | None = None
-
-
-class CredentialResponse(Response):
-    app_id: UUID
-    credential: dict[str, str]
+    cert_not_after: str | None = None
+    credential_expires_at: str | None = None
+    rate_limit: int | None = None
 
 
 _SORTS = {"name": "name", "app_id": "id"}
@@ -145,15 +155,24 @@ def _ip_ranges(policy: Any) -> tuple[str, ...] | None:
 
 
 def _refuse(body: AppRequest) -> None:
+    """Nobody acts for a user through an app here, so the one state that says so is taken."""
+    oauth = body.oauth_config
     unsupported(
-        credential=None if body.credential in (None, {"secret": None}) else body.credential,
         account_membership=body.account_membership,
         client_configurations=body.client_configurations or None,
-        credential_migration_period=body.credential_migration_period,
-        oauth_config=body.oauth_config,
+        oauth_config=None if oauth is None or oauth == OauthConfig(state="disabled") else oauth,
     )
     if body.role not in (None, "crypto", "admin"):
         raise WireError("Invalid request: role is crypto or admin")
+
+
+def _replacement(body: AppRequest | ResetSecretRequest, given: CredentialRequest | None) -> Replacement | None:
+    return replacement(
+        given,
+        secret_size=body.secret_size,
+        period=body.credential_migration_period,
+        expires_at=body.credential_expires_at,
+    )
 
 
 def _create(call: WireCall) -> CreateApp:
@@ -169,14 +188,25 @@ def _create(call: WireCall) -> CreateApp:
         role=body.role or "crypto",
         enabled=body.enabled is not False,
         ip_ranges=_ip_ranges(body.ip_address_policy) or (),
-        secret_bytes=body.secret_size or DEFAULT_SECRET_BYTES,
+        rate_limit=body.rate_limit,
+        credential=_first(body),
     )
+
+
+def _first(body: AppRequest) -> Replacement:
+    """Nothing is replaced, so a migration period has nothing to act on; clients may send one all the same."""
+    body.credential_migration_period = None
+    made = _replacement(body, body.credential)
+    return made or Replacement(NewSecret(), expires_at=time_of(body.credential_expires_at, "credential_expires_at"))
 
 
 def _update(call: WireCall) -> UpdateApp:
     body: AppRequest = call.body
     _refuse(body)
-    unsupported(role=body.role, secret_size=body.secret_size)
+    unsupported(role=body.role, secret_size=body.secret_size if body.credential is None else None)
+    changed = _replacement(body, body.credential)
+    if changed is None and (body.credential_migration_period or body.credential_expires_at):
+        raise WireError("Invalid request: credential_migration_period and credential_expires_at need a credential")
     return UpdateApp(
         app=path_id(call, "app_id"),
         name=checked_name(body.name, needed=False),
@@ -186,6 +216,8 @@ def _update(call: WireCall) -> UpdateApp:
         enabled=body.enabled,
         default_group=body.default_group,
         ip_ranges=_ip_ranges(body.ip_address_policy),
+        rate_limit=body.rate_limit,
+        credential=changed,
         add_groups=_groups_of(body.add_groups),
         change_groups=_groups_of(body.mod_groups),
         remove_groups=frozenset(body.del_groups or ()),
@@ -196,7 +228,7 @@ def _list(call: WireCall) -> ListApps:
     wanted = parameters(call, ListParams)
     unsupported(filter=wanted.filter, continuation_token=wanted.continuation_token)
     page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
-    return ListApps(page, wanted.group_id)
+    return ListApps(page, wanted.group_id, wanted.role)
 
 
 def _get(call: WireCall) -> GetApp:
@@ -206,8 +238,9 @@ def _get(call: WireCall) -> GetApp:
 
 def _reset(call: WireCall) -> ResetAppSecret:
     body = call.body or ResetSecretRequest()
-    unsupported(credential_migration_period=body.credential_migration_period)
-    return ResetAppSecret(path_id(call, "app_id"), body.secret_size or DEFAULT_SECRET_BYTES)
+    made = _replacement(body, CredentialRequest(secret=SecretSize()))
+    assert made is not None  # a credential was given
+    return ResetAppSecret(path_id(call, "app_id"), made)
 
 
 # -- responses -----------------------------------------------------------------------------------------------------
@@ -215,7 +248,7 @@ def _reset(call: WireCall) -> ResetAppSecret:
 
 def app(view: AppView) -> AppResponse:
     """Groups as a map to permissions: the vendor's current clients read it, and its older ones read the keys of it."""
-    row = view.row
+    row, credential = view.row, view.credential
     groups = {str(group): _wire_permissions(held) for group, held in sorted(view.groups.items())}
     return AppResponse(
         app_id=row.id,
@@ -224,7 +257,7 @@ def app(view: AppView) -> AppResponse:
         creator=creator_of(row.creator_kind, row.creator_id),
         created_at=wire_time(row.created_at) or "",
         enabled=row.enabled,
-        auth_type="Secret",
+        auth_type=AUTH_TYPES[credential.kind],
         groups=groups,
         role=row.role,
         legacy_access=False,
@@ -235,15 +268,14 @@ def app(view: AppView) -> AppResponse:
         description=row.description or None,
         interface=row.interface or None,
         default_group=row.default_group_id,
+        cert_not_after=wire_time(expiry_of(credential.kind, credential.config)),
+        credential_expires_at=wire_time(credential.expires_at),
+        rate_limit=row.rate_limit,
     )
 
 
 def _wire_permissions(held: frozenset[Permission]) -> list[str]:
     return [name for name, permission in APP_PERMISSIONS.items() if permission in held]
-
-
-def _credential(result: AppSecret) -> CredentialResponse:
-    return CredentialResponse(app_id=result.app, credential={"secret": result.secret.reveal().decode()})
 
 
 _PATH = "/sys/v1/apps"
@@ -255,7 +287,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("UpdateApp", "PATCH", _ONE, _update, app, body=AppRequest),
     Endpoint("DeleteApp", "DELETE", _ONE, lambda call: DeleteApp(path_id(call, "app_id")), nothing, status=204),
     Endpoint(
-        "GetAppCredential", "GET", _ONE + "/credential", lambda call: GetAppSecret(path_id(call, "app_id")), _credential
+        "GetAppCredential",
+        "GET",
+        _ONE + "/credential",
+        lambda call: GetAppCredential(path_id(call, "app_id")),
+        credentials,
     ),
     Endpoint(
         "ResetAppSecret", "POST", _ONE + "/reset_secret", _reset, app, body=ResetSecretRequest, optional_body=True
