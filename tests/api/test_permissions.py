@@ -310,8 +310,17 @@ FACTORS = {
     "DeleteTotpDevice",
 }
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
-# have a file of their own; the others are walked through at the end of this one.
-ELSEWHERE = {"ProcessInvite", "DeleteAccount", "Authenticate", "GetPubkey", "Batch", *MAILED, *FACTORS}
+# have a file of their own, identity providers theirs (tests/sso); the others are walked through at the end of this one.
+ELSEWHERE = {
+    "ProcessInvite",
+    "DeleteAccount",
+    "Authenticate",
+    "GetPubkey",
+    "SamlSpMetadata",
+    "Batch",
+    *MAILED,
+    *FACTORS,
+}
 
 
 @pytest.fixture(scope="module")
