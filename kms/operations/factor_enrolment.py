@@ -17,6 +17,7 @@ from django.db.models import Model
 from accounts import fido, recovery, totp
 from accounts.models import ChallengePurpose, FidoCredential, FidoProtocol, Session, TotpDevice, User
 from accounts.second_factor import Factor, Owned, may_manage
+from accounts.throttle import PASSWORD, SECOND_FACTOR
 from kms.audit.entry import Category
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import Call, Command, Operation, control
@@ -24,7 +25,9 @@ from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFou
 from kms.operations.own_factors import (
     Device,
     devices_of,
+    guarded,
     new_challenge,
+    passed,
     record_shown,
     rejected,
     relying_party,
@@ -147,6 +150,7 @@ def unlock_factors(call: Call, command: UnlockFactors, session: Session) -> None
     user = User.objects.get(id=call.principal.id)
     if not check_password(command.password.reveal().decode(), user.password):
         raise AccessDenied("wrong-password", "The password is not right")
+    passed(call, PASSWORD)
     owned = _manageable(session)
     if owned and (session.second_factor_at is None or session.second_factor_at + FRESH_FOR < call.now):
         raise AccessDenied("stale-second-factor", "Show your second factor again, and unlock right after it")
@@ -335,12 +339,14 @@ def list_own_factors(call: Call, _command: ListOwnFactors, session: Session) -> 
 _operation = control(Category.AUTHENTICATION)
 _manage = resolve_own(Permission.SECOND_FACTOR_MANAGE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(UnlockFactors, "second-factor.unlock", _manage, unlock_factors, on_self=True),
+    _operation(UnlockFactors, "second-factor.unlock", _manage, unlock_factors, on_self=True, admit=guarded(PASSWORD)),
     _operation(LockFactors, "second-factor.lock", _manage, lock_factors, on_self=True),
     _operation(AskEnrolmentChallenge, "second-factor.enrolment-challenge", _manage, ask_enrolment_challenge),
     _operation(ChangeSecurityKeys, "second-factor.change-keys", _manage, change_security_keys, on_self=True),
     _operation(BeginTotp, "second-factor.begin-totp", _manage, begin_totp, on_self=True),
-    _operation(ConfirmTotp, "second-factor.confirm-totp", _manage, confirm_totp, on_self=True),
+    _operation(
+        ConfirmTotp, "second-factor.confirm-totp", _manage, confirm_totp, on_self=True, admit=guarded(SECOND_FACTOR)
+    ),
     _operation(RemoveTotp, "second-factor.remove-totp", _manage, remove_totp, on_self=True, irreversible=True),
     _operation(MakeRecoveryCodes, "second-factor.make-recovery-codes", _manage, make_recovery_codes, on_self=True),
     _operation(ListOwnFactors, "second-factor.list", resolve_own(Permission.OWN_PROFILE), list_own_factors),

@@ -15,8 +15,11 @@ from django.conf import settings
 
 from accounts import fido
 from accounts.models import ChallengePurpose, FactorChallenge, FidoCredential, FidoProtocol, Session
-from accounts.principal import PrincipalKind
+from accounts.principal import Principal, PrincipalKind
 from accounts.second_factor import Factor, Owned
+from accounts.throttle import Attempt, Door
+from kms.audit.entry import CallContext
+from kms.operations import attempts
 from kms.operations.command import Call, Command, Resolved
 from kms.operations.errors import AccessDenied, InvalidRequest
 from policies.decision import Target
@@ -72,6 +75,21 @@ def resolve_own(permission: Permission) -> Callable[[Call, Any], Sequence[Resolv
         return (Resolved(permission, target, session),)
 
     return resolve
+
+
+def guarded(door: Door) -> Callable[[Principal, Any, CallContext], None]:
+    """For ``admit``: an attempt at a person's door is counted before it is looked at."""
+
+    def admit(principal: Principal, _command: Command, context: CallContext) -> None:
+        if principal.kind is PrincipalKind.USER:
+            attempts.reserve(Attempt(door, principal.id, context.client_ip))
+
+    return admit
+
+
+def passed(call: Call, door: Door) -> None:
+    """What ``guarded`` counted has succeeded."""
+    attempts.clear(Attempt(door, call.principal.id, call.context.client_ip))
 
 
 def record_shown(call: Call, session: Session, factor: Factor) -> None:

@@ -13,13 +13,16 @@ from typing import Any
 from accounts import fido, recovery, totp
 from accounts.models import ChallengePurpose, FidoCredential, FidoProtocol, Session, TotpDevice
 from accounts.second_factor import Factor
+from accounts.throttle import SECOND_FACTOR
 from kms.audit.entry import Category
 from kms.objects import keystore
 from kms.objects.binding import secret_binding
 from kms.operations.command import Call, Command, Operation, control
 from kms.operations.own_factors import (
     Offer,
+    guarded,
     offer,
+    passed,
     record_shown,
     rejected,
     relying_party,
@@ -90,6 +93,7 @@ def show_u2f_key(call: Call, command: ShowU2fKey, session: Session) -> None:
 def show_recovery_code(call: Call, command: ShowRecoveryCode, session: Session) -> None:
     if not recovery.spend(call.principal.id, command.code, now=call.now):
         raise rejected("wrong-recovery-code")
+    passed(call, SECOND_FACTOR)
     call.details["codes_left"] = recovery.left(call.principal.id)
     record_shown(call, session, Factor.RECOVERY)
 
@@ -105,6 +109,7 @@ def take_code(device: TotpDevice, code: str, call: Call) -> bool:
         return False
     device.last_step, device.last_used_at = step, call.now
     device.save(update_fields=["last_step", "last_used_at"])
+    passed(call, SECOND_FACTOR)
     return True
 
 
@@ -133,6 +138,7 @@ def _show_key(
     row = next(row for row in rows if bytes(row.credential_id) == shown.credential_id)
     row.sign_count, row.last_used_at = shown.sign_count, call.now
     row.save(update_fields=["sign_count", "last_used_at"])
+    passed(call, SECOND_FACTOR)
     call.details.update(user_verified=shown.user_verified, name=row.name)
     record_shown(call, session, Factor.FIDO2)
 
@@ -143,11 +149,14 @@ def _known(row: FidoCredential) -> fido.KnownKey:
 
 
 _operation = control(Category.AUTHENTICATION)
+_admit = guarded(SECOND_FACTOR)
 _prove = resolve_own(Permission.SECOND_FACTOR_PROVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(AskFactorChallenge, "second-factor.challenge", _prove, ask_factor_challenge),
-    _operation(ShowTotp, "second-factor.show-totp", _prove, show_totp, on_self=True),
-    _operation(ShowSecurityKey, "second-factor.show-key", _prove, show_security_key, on_self=True),
-    _operation(ShowU2fKey, "second-factor.show-u2f-key", _prove, show_u2f_key, on_self=True),
-    _operation(ShowRecoveryCode, "second-factor.show-recovery-code", _prove, show_recovery_code, on_self=True),
+    _operation(ShowTotp, "second-factor.show-totp", _prove, show_totp, on_self=True, admit=_admit),
+    _operation(ShowSecurityKey, "second-factor.show-key", _prove, show_security_key, on_self=True, admit=_admit),
+    _operation(ShowU2fKey, "second-factor.show-u2f-key", _prove, show_u2f_key, on_self=True, admit=_admit),
+    _operation(
+        ShowRecoveryCode, "second-factor.show-recovery-code", _prove, show_recovery_code, on_self=True, admit=_admit
+    ),
 )

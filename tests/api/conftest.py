@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.kit.authenticator import ORIGIN
+from tests.kit.factors import Person
 from tests.kit.http import DjangoOnly, serving
+from tests.kit.tenants import Tenant
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +29,15 @@ def django_client(installation: None) -> Iterator[httpx.Client]:
 
     with serving(DjangoOnly(django_application, 0)) as opened:
         yield opened
+
+
+@pytest.fixture
+def known_by_name(settings: Any) -> None:
+    """The server goes by a name, as security keys need it; the test run's own address is a number."""
+    settings.KEYSTEAD = replace(settings.KEYSTEAD, public_url=ORIGIN)
+
+
+@pytest.fixture
+def person(client: httpx.Client, tenant: Tenant, known_by_name: None) -> Person:
+    """An administrator of an account of their own, without second factors."""
+    return Person(client, tenant, tenant.users["administrator"])
