@@ -26,6 +26,7 @@ MAX_TOKEN = 16 * 1024
 MAX_TEXT = 512
 MAX_AUDIENCES = 16
 LEEWAY = timedelta(seconds=60)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERIFIERS: Mapping[str, Any] = MappingProxyType({name: get_default_algorithms()[name] for name in ALGORITHMS})
 _TYPES = frozenset({None, "jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
@@ -194,4 +195,4 @@ def _time(value: Any) -> datetime:
     """A NumericDate (RFC 7519 §2), which may have a fraction; true and false are no numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("not a time")
-    return datetime.fromtimestamp(value, UTC)
+    return _EPOCH + timedelta(seconds=value)
