@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from accounts.sso import saml
+from accounts.sso import ldap, oidc, saml
 from accounts.sso.kind import Kind
 
-KINDS: tuple[Kind, ...] = (saml.KIND,)
+KINDS: tuple[Kind, ...] = (ldap.KIND, oidc.KIND, saml.KIND)
 _BY_NAME = {str(kind.kind): kind for kind in KINDS}
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from accounts import addresses
 from accounts.models import ProviderKind
-from accounts.sso.kind import Config, Kind, ProviderFailed, SettingInvalid
+from accounts.sso.kind import Kind, ProviderFailed, SettingInvalid
 from accounts.sso.ldap_connection import conversation, library
 from accounts.sso.ldap_settings import (
     CLIENT_KEY,
@@ -147,10 +147,14 @@ def _has_address(settings: Directory, entry: Entry, address: str) -> bool:
     return address in map(addresses.normalised, entry.texts(_address_attribute(settings)))
 
 
-def _filter_of(how: str, parts: Iterable[tuple[str, str]]) -> str:
-    """A filter (RFC 4515); values are escaped, attributes are ours or were checked."""
+def _filter_of(how: str, parts: Iterable[tuple[str, str]], *, patterns: bool = False) -> str:
+    """A filter (RFC 4515); attributes are ours or were checked, values are escaped. ``patterns`` leaves their stars."""
     escape = library().filter.escape_filter_chars
-    return f"({how}" + "".join(f"({name}={escape(value)})" for name, value in parts) + ")"
+
+    def value(text: str) -> str:
+        return "*".join(map(escape, text.split("*"))) if patterns else str(escape(text))
+
+    return f"({how}" + "".join(f"({name}={value(text)})" for name, text in parts) + ")"
 
 
 # -- membership, without anybody's password ------------------------------------------------------------------------
@@ -194,16 +198,15 @@ def found_entries(
     """Entries for an administrator to choose from; the attributes' names were checked."""
     ldap = library()
     scope = ldap.SCOPE_SUBTREE if whole_subtree else ldap.SCOPE_ONELEVEL
-    wanted = _filter_of("&", [*([("objectClass", object_class)] if object_class else []), *filters])
+    wanted = _filter_of("&", [("objectClass", object_class or "*"), *filters], patterns=True)
     with conversation(settings.endpoint) as connection:
         conversing = _Conversing(connection, settings)
         conversing.become_service()
-        return conversing.search(base or settings.base_dn, wanted or "(objectClass=*)", scope=scope, most=MAX_FOUND)
+        return conversing.search(base, wanted, scope=scope, most=MAX_FOUND)
 
 
-def probe(config: Config, secrets: Mapping[str, bytes]) -> None:
+def probe(settings: Directory) -> None:
     """Connect, log in as the service, and look whether the base is there."""
-    settings = directory(config, secrets)
     with conversation(settings.endpoint) as connection:
         conversing = _Conversing(connection, settings)
         conversing.become_service()
@@ -328,7 +331,7 @@ def _code(error: Any) -> int:
 KIND = Kind(
     ProviderKind.LDAP,
     parse,
-    probe,
+    lambda config, secrets: probe(directory(config, secrets)),
     secrets_go_to=secrets_go_to,
     secrets=frozenset({SERVICE_PASSWORD, CLIENT_KEY}),
 )

@@ -26,7 +26,7 @@ from accounts.sso.tls import parse_tls, trust_of
 # How a person's address becomes an entry of the directory.
 CONSTRUCT, MAIL, UPN = "construct", "mail", "upn"
 SERVICE_PASSWORD, CLIENT_KEY = "service_password", "client_key"
-APP_ROLES = ("app-crypto", "app-admin")
+APP_ROLES = {"crypto": "app-crypto", "admin": "app-admin"}
 PLACE = "{}"  # where the local part of an address goes in a DN's format
 
 MAX_DOMAINS = 64
@@ -179,7 +179,7 @@ def _domains(domains: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _required_groups(groups: Mapping[str, Any] | None) -> dict[str, str]:
-    known = (*AccountRole.values, *APP_ROLES)
+    known = (*AccountRole.values, *APP_ROLES.values())
     for role, group in (groups or {}).items():
         if role not in known or not isinstance(group, str):
             raise SettingInvalid(f"required_groups gives a group's DN for some of {', '.join(known)}")

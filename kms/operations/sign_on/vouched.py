@@ -11,6 +11,7 @@ from datetime import datetime
 from accounts.addresses import checked, normalised
 from accounts.errors import NotAuthenticated
 from accounts.models import (
+    App,
     ExternalGrant,
     ExternalIdentity,
     ExternalRole,
@@ -46,7 +47,7 @@ def vouched_for(call: Call, assertion: Assertion, method: AuthenticationMethod) 
     """The user that the provider means, in its account and nowhere else, or NotAuthenticated."""
     if not assertion.subject or len(assertion.subject) > MAX_SUBJECT or "\0" in assertion.subject:
         raise NotAuthenticated("subject-unusable")
-    provider = _provider(assertion.provider)
+    provider = provider_unchanged(assertion.provider)
     user = _known(provider, assertion) or _by_address(provider, assertion)
     membership = Membership.objects.select_for_update().filter(user=user, account_id=provider.account_id).first()
     if membership is None:
@@ -58,7 +59,7 @@ def vouched_for(call: Call, assertion: Assertion, method: AuthenticationMethod) 
         membership.save(update_fields=["invitation_pending", "self_provisioned"])
     _link(provider, user, assertion.subject)
     if assertion.groups is not None:
-        _grant(provider, user, assertion.groups)
+        grant_roles(provider, assertion.groups, user=user)
     return Principal(
         PrincipalKind.USER,
         user.id,
@@ -69,7 +70,7 @@ def vouched_for(call: Call, assertion: Assertion, method: AuthenticationMethod) 
     )
 
 
-def _provider(stated: IdentityProvider) -> IdentityProvider:
+def provider_unchanged(stated: IdentityProvider) -> IdentityProvider:
     """As it is now. Locked: a provider that is being disabled must not let one more in after its sessions were ended.
 
     The lock also puts the logins of one provider in a row, so that two of them cannot link one subject twice.
@@ -148,10 +149,10 @@ def _link(provider: IdentityProvider, user: User, subject: str) -> None:
         raise NotAuthenticated("another-subject")
 
 
-def _grant(provider: IdentityProvider, user: User, groups: frozenset[str]) -> None:
-    """Exactly the roles of these groups. A row that stays is left alone, for each change moves the user's version."""
+def grant_roles(provider: IdentityProvider, groups: frozenset[str], **owner: User | App) -> None:
+    """Exactly the roles of these groups. A row that stays is left alone, for each change moves the owner's version."""
     wanted = {role.id for role in ExternalRole.objects.filter(provider=provider) if role.name in groups}
-    held = ExternalGrant.objects.filter(user=user, role__provider=provider)
+    held = ExternalGrant.objects.filter(role__provider=provider, **owner)
     held.exclude(role_id__in=wanted).delete()
     missing = wanted - set(held.values_list("role_id", flat=True))
-    ExternalGrant.objects.bulk_create(ExternalGrant(role_id=role, user=user) for role in sorted(missing))
+    ExternalGrant.objects.bulk_create(ExternalGrant(role_id=role, **owner) for role in sorted(missing))

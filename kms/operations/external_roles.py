@@ -1,0 +1,337 @@
+"""External roles: what a group of an identity provider's directory means in this account. And who is in it now.
+
+Nobody says that a group gives what they could not give themselves. It must not know the wire or HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from accounts.models import (
+    AppCredential,
+    CredentialKind,
+    ExternalGrant,
+    ExternalIdentity,
+    ExternalRole,
+    ExternalRoleGroup,
+    GroupRole,
+    IdentityProvider,
+    ProviderKind,
+)
+from accounts.sso import ldap
+from accounts.sso.kind import SettingInvalid
+from accounts.sso.ldap_settings import canonical_dn
+from kms.audit.entry import Category, Detail
+from kms.crypto.errors import ParameterInvalid
+from kms.operations.command import Call, Command, Operation, Resolved, control
+from kms.operations.directories import asking
+from kms.operations.errors import Conflict, InvalidRequest, NotFound
+from kms.operations.groups import groups_to_join
+from kms.operations.providers import find_provider
+from policies.decision import Target
+from policies.permissions import Permission
+
+MAX_ROLES, MAX_NAME = 500, 512
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What members get in one group: a role as users, permissions as apps."""
+
+    user_role: str = ""
+    app_permissions: frozenset[Permission] = frozenset()
+
+
+Mappings = Mapping[UUID, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateExternalRole(Command):
+    """``name`` is the directory group's distinguished name, or the value that the provider states for it."""
+
+    name: str
+    provider: UUID
+    kind: str
+    groups: Mappings = field(default_factory=dict)
+    account_role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListExternalRoles(Command):
+    group: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetExternalRole(Command):
+    role: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateExternalRole(Command):
+    """Change what is not None."""
+
+    role: UUID
+    name: str | None = None
+    set_groups: Mappings = field(default_factory=dict)
+    remove_groups: frozenset[UUID] = frozenset()
+    account_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteExternalRole(Command):
+    """Whoever had something by it has it no longer."""
+
+    role: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SyncExternalRole(Command):
+    """Ask the directory who of those who have logged in is in the group now."""
+
+    role: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalRoleView:
+    row: ExternalRole
+    kind: str
+    groups: Mappings
+
+
+# -- handlers ------------------------------------------------------------------------------------------------------
+
+
+def create_external_role(
+    call: Call, command: CreateExternalRole, provider: IdentityProvider, *_granted: Any
+) -> ExternalRoleView:
+    if command.kind != provider.kind:
+        raise InvalidRequest(f"The provider is of kind {provider.kind}; so is a role of its groups")
+    if ExternalRole.objects.filter(provider=provider).count() >= MAX_ROLES:
+        raise Conflict("too-many-roles", f"A provider has at most {MAX_ROLES} external roles")
+    row = ExternalRole(id=uuid4(), account_id=call.account, provider=provider, created_at=call.now)
+    row.name, row.account_role = _name(provider, command.name), command.account_role
+    _refuse_taken(row)
+    row.save(force_insert=True)
+    _set_groups(row, command.groups)
+    call.touched.insert(0, _target(row))
+    return view_of(row)
+
+
+def list_external_roles(call: Call, command: ListExternalRoles, _payload: None) -> list[ExternalRoleView]:
+    rows = ExternalRole.objects.filter(account_id=call.account).select_related("provider")
+    if command.group is not None:
+        rows = rows.filter(mappings__group_id=command.group)
+    found = [view_of(row) for row in rows.prefetch_related("mappings").order_by("created_at", "id")]
+    call.details["returned"] = len(found)
+    return found
+
+
+def get_external_role(_call: Call, _command: GetExternalRole, row: ExternalRole) -> ExternalRoleView:
+    return view_of(row)
+
+
+def update_external_role(
+    call: Call, command: UpdateExternalRole, row: ExternalRole, *_granted: Any
+) -> ExternalRoleView:
+    """Who was in a group is no member of another: with the name, the grants go until the directory is asked again."""
+    if command.name is not None and _name(row.provider, command.name) != row.name:
+        row.name = _name(row.provider, command.name)
+        _refuse_taken(row)
+        ExternalGrant.objects.filter(role=row).delete()
+    if command.account_role is not None:
+        row.account_role = command.account_role
+    row.save(update_fields=["name", "account_role"])
+    ExternalRoleGroup.objects.filter(role=row, group_id__in=command.remove_groups).delete()
+    _set_groups(row, command.set_groups)
+    call.details.update(name=row.name, role=row.account_role)
+    return view_of(row)
+
+
+def delete_external_role(call: Call, _command: DeleteExternalRole, row: ExternalRole) -> None:
+    call.details["name"] = row.name
+    row.delete()
+
+
+def sync_external_role(call: Call, _command: SyncExternalRole, row: ExternalRole) -> ExternalRoleView:
+    provider = row.provider
+    if provider.kind != ProviderKind.LDAP:
+        raise InvalidRequest("Only a directory can be asked; other providers say it at the next login")
+    if not provider.enabled or not provider.config["service_dn"]:
+        raise InvalidRequest("The directory is asked with its service account, and while it is enabled")
+    known = _known_to(provider)
+    with asking(provider) as settings:
+        inside = ldap.members(settings, row.name, known)
+    _grant_exactly(row, [known[subject] for subject in inside], call.now)
+    call.details.update(name=row.name, returned=len(inside))
+    return view_of(row)
+
+
+# -- helpers -------------------------------------------------------------------------------------------------------
+
+
+def view_of(row: ExternalRole) -> ExternalRoleView:
+    known = {str(permission): permission for permission in Permission}
+    groups = {
+        m.group_id: Given(m.user_role, frozenset(known[name] for name in m.app_permissions if name in known))
+        for m in row.mappings.all()
+    }
+    return ExternalRoleView(row, row.provider.kind, groups)
+
+
+def external_group_roles(users: Collection[UUID], account: UUID) -> dict[UUID, dict[UUID, str]]:
+    """The roles in groups that users have by their providers' groups, as last asked. The stronger of two holds."""
+    grants = ExternalGrant.objects.filter(user__in=users, role__account_id=account).exclude(role__mappings=None)
+    rows = grants.exclude(role__mappings__user_role="").values_list(
+        "user_id", "role__mappings__group_id", "role__mappings__user_role"
+    )
+    found: dict[UUID, dict[UUID, str]] = {}
+    for user, group, role in rows:
+        held = found.setdefault(user, {})
+        held[group] = GroupRole.ADMINISTRATOR if GroupRole.ADMINISTRATOR in (role, held.get(group)) else role
+    return found
+
+
+Owner = tuple[str, UUID]
+
+
+def _known_to(provider: IdentityProvider) -> dict[str, Owner]:
+    """Who has logged in by the provider, by the subject they are known as."""
+    people = ExternalIdentity.objects.filter(provider=provider).values_list("subject", "user_id")
+    found: dict[str, Owner] = {subject: ("user_id", user) for subject, user in people}
+    programs = AppCredential.objects.filter(
+        kind=CredentialKind.LDAP, replaced_at__isnull=True, config__provider=str(provider.id)
+    )
+    for app, config in programs.filter(app__account_id=provider.account_id).values_list("app_id", "config"):
+        if "subject" in config:
+            found[config["subject"]] = ("app_id", app)
+    return found
+
+
+def _grant_exactly(row: ExternalRole, owners: Collection[Owner], now: datetime) -> None:
+    """The provider's lock puts it in a row with the logins that change the same grants."""
+    provider = IdentityProvider.objects.select_for_update(no_key=True).filter(id=row.provider_id).first()
+    same = ExternalRole.objects.select_for_update().filter(id=row.id, name=row.name).exists()
+    if provider is None or provider.config != row.provider.config or not same:
+        raise Conflict("concurrent-change", "The role or its directory was changed meanwhile; look again and retry")
+    held = {
+        ("user_id", grant.user_id) if grant.user_id else ("app_id", grant.app_id): grant.pk
+        for grant in ExternalGrant.objects.filter(role=row)
+    }
+    ExternalGrant.objects.filter(pk__in=[held[owner] for owner in held.keys() - set(owners)]).delete()
+    missing = sorted(set(owners) - held.keys(), key=str)
+    ExternalGrant.objects.bulk_create(ExternalGrant(role=row, **{kind: owner}) for kind, owner in missing)
+    row.last_synced = now
+    row.save(update_fields=["last_synced"])
+
+
+def _name(provider: IdentityProvider, name: str) -> str:
+    """A directory's group by the one spelling of its name; another provider's exactly as it is stated."""
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise ParameterInvalid(f"name is a text of 1 to {MAX_NAME} printable characters")
+    if provider.kind != ProviderKind.LDAP:
+        return name
+    try:
+        return canonical_dn(name)
+    except SettingInvalid as error:
+        raise ParameterInvalid(f"name: {error}") from error
+
+
+def _refuse_taken(row: ExternalRole) -> None:
+    if ExternalRole.objects.filter(provider=row.provider, name=row.name).exclude(id=row.id).exists():
+        raise Conflict("name-taken", "The provider's group has an external role already")
+
+
+def _set_groups(row: ExternalRole, groups: Mappings) -> None:
+    for group, given in groups.items():
+        ExternalRoleGroup.objects.update_or_create(
+            role=row,
+            group_id=group,
+            defaults={
+                "account_id": row.account_id,
+                "user_role": given.user_role,
+                "app_permissions": sorted(given.app_permissions),
+            },
+        )
+
+
+# -- resolution ----------------------------------------------------------------------------------------------------
+
+
+def _target(row: ExternalRole) -> Target:
+    return Target("external-role", row.id, row.account_id, (), Permission.EXTERNAL_ROLE_GET)
+
+
+def _on_account(call: Call) -> Target:
+    return Target("account", call.account, call.account)
+
+
+def _to_give(
+    call: Call, groups: Mappings, removed: Iterable[UUID] = (), account_role: str | None = None
+) -> list[Resolved]:
+    """The rights that giving the same by hand would need, in each group and on the account."""
+    users = {group for group, given in groups.items() if given.user_role}
+    apps = {group for group, given in groups.items() if given.app_permissions}
+    needed = groups_to_join(call, {*groups, *removed} - apps | users, Permission.GROUP_USERS)
+    needed += groups_to_join(call, apps, Permission.APP_CREATE)
+    if account_role is not None:
+        needed.append(Resolved(Permission.USER_UPDATE, _on_account(call)))
+    return needed
+
+
+def _resolve_creation(call: Call, command: CreateExternalRole) -> Sequence[Resolved]:
+    target = _on_account(call)
+    provider = find_provider(call, command.provider)
+    granted = _to_give(call, command.groups, account_role=command.account_role or None)
+    return (Resolved(Permission.EXTERNAL_ROLE_MANAGE, target, provider), *granted)
+
+
+def _resolve_listing(call: Call, _command: ListExternalRoles) -> Sequence[Resolved]:
+    return (Resolved(Permission.EXTERNAL_ROLE_GET, _on_account(call)),)
+
+
+def _find(call: Call, role: UUID, *, lock: bool) -> ExternalRole:
+    rows = ExternalRole.objects.select_for_update(of=("self",)) if lock else ExternalRole.objects.all()
+    row = rows.select_related("provider").filter(id=role, account_id=call.account).first()
+    if row is None:
+        raise NotFound("The external role does not exist")
+    return row
+
+
+def _resolve(permission: Permission, *, lock: bool = False) -> Any:
+    def resolve(call: Call, command: Any) -> Sequence[Resolved]:
+        row = _find(call, command.role, lock=lock)
+        return (Resolved(permission, _target(row), row),)
+
+    return resolve
+
+
+def _resolve_update(call: Call, command: UpdateExternalRole) -> Sequence[Resolved]:
+    row = _find(call, command.role, lock=True)
+    granted = _to_give(call, command.set_groups, command.remove_groups, command.account_role)
+    return (Resolved(Permission.EXTERNAL_ROLE_MANAGE, _target(row), row), *granted)
+
+
+def _describe(command: CreateExternalRole) -> Mapping[str, Detail]:
+    return {"name": command.name, "kind": command.kind, "role": command.account_role}
+
+
+_operation = control(Category.ADMINISTRATIVE)
+_GET, _MANAGE = Permission.EXTERNAL_ROLE_GET, Permission.EXTERNAL_ROLE_MANAGE
+OPERATIONS: tuple[Operation[Any], ...] = (
+    _operation(CreateExternalRole, "external-role.create", _resolve_creation, create_external_role, describe=_describe),
+    _operation(ListExternalRoles, "external-role.list", _resolve_listing, list_external_roles),
+    _operation(GetExternalRole, "external-role.get", _resolve(_GET), get_external_role),
+    _operation(UpdateExternalRole, "external-role.update", _resolve_update, update_external_role),
+    _operation(
+        DeleteExternalRole,
+        "external-role.delete",
+        _resolve(_MANAGE, lock=True),
+        delete_external_role,
+        irreversible=True,
+    ),
+    _operation(SyncExternalRole, "external-role.sync", _resolve(_MANAGE), sync_external_role),
+)
