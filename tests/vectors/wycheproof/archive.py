@@ -1,4 +1,4 @@
-"""Project Wycheproof's files: one archive of minified JSON, and how each file looked when it was published.
+"""Project Wycheproof's files: archives of minified JSON, and how each file looked when it was published.
 
 Reading only. ``tests/vectors/pack.py`` makes the archive; ``data/SOURCES.md`` says where from, and what is left out.
 """
@@ -16,6 +16,9 @@ import msgspec
 
 DATA = Path(__file__).parent.parent / "data"
 ARCHIVE = DATA / "wycheproof.tar.xz"
+# Tokens are not tried at the REST edge's crypto routes, so they stand apart.
+TOKENS = DATA / "tokens.tar.xz"
+ARCHIVES = (ARCHIVE, TOKENS)
 SOURCES = DATA / "SOURCES.md"
 SUFFIX = "_test.json"
 _NUMBERS = re.compile(rb"\[\s*((?:-?\d+,\s*)*-?\d+)\s*\]")
@@ -51,17 +54,17 @@ class Vector:
 
 
 @functools.cache
-def members() -> dict[str, bytes]:
+def members(path: Path = ARCHIVE) -> dict[str, bytes]:
     """Minified JSON by file name without ``_test.json``."""
-    with tarfile.open(ARCHIVE, "r:xz") as archive:
+    with tarfile.open(path, "r:xz") as archive:
         found = {member.name: archive.extractfile(member) for member in archive}
         return {name.removesuffix(SUFFIX): file.read() for name, file in found.items() if file is not None}
 
 
 @functools.lru_cache(maxsize=4)
-def vectors(file: str) -> tuple[Vector, ...]:
+def vectors(file: str, path: Path = ARCHIVE) -> tuple[Vector, ...]:
     """Every vector of a file, in the published order."""
-    groups = msgspec.json.decode(members()[file])["testGroups"]
+    groups = msgspec.json.decode(members(path)[file])["testGroups"]
     return tuple(Vector(file, group, fields) for group in groups for fields in group["tests"])
 
 
