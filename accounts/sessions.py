@@ -1,21 +1,35 @@
-"""Sessions: issue, extend, end. It decides nothing; callers have been authenticated and authorised before."""
+"""Sessions: issue, extend, end, tidy away. It decides nothing; callers have been authenticated and authorised before.
+
+A session ends at its hour whether it is used or not, and a user's also when it is not used for a while. Both are judged
+at every call (``accounts.credentials``, ``kms.operations.presence``); tidying only keeps the table small.
+"""
 
 from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from accounts.credentials import TOKEN_BYTES, digest
-from accounts.models import Session
+from accounts.models import Activity, App, FactVersion, Session, User
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from accounts.throttle import LATELY
 
-USER_SESSION = timedelta(hours=24)
-APP_SESSION = timedelta(hours=24)
+# Ended sessions of users say from where they got in (accounts.throttle); nobody asks that of an app.
+KEEP_USERS, KEEP_APPS = LATELY, timedelta(days=1)
+_AT_ONCE = 5000
 
 
-def lifetime(kind: PrincipalKind) -> timedelta:
-    return APP_SESSION if kind is PrincipalKind.APP else USER_SESSION
+def lifetime() -> timedelta:
+    return timedelta(seconds=settings.KEYSTEAD.session_seconds)
+
+
+def idle_time() -> timedelta:
+    return timedelta(seconds=settings.KEYSTEAD.session_idle_seconds)
 
 
 def issue(
@@ -30,10 +44,12 @@ def issue(
     """A new session and its bearer token, which is shown once and kept as a digest.
 
     It carries the principal's provider and certificate, and what else of a session it continues (``carried``). It ends
-    no later than the proof it came from.
+    no later than the proof it came from (``principal.expires_at``), and a person's proof is good for the length of one
+    session: an app can show its own again at any time, a stolen session must end.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     is_app = principal.kind is PrincipalKind.APP
+    proof_ends_at = _end_of_proof(principal, proven_at)
     session = Session.objects.create(
         token_digest=digest(token),
         app_id=principal.id if is_app else None,
@@ -41,7 +57,8 @@ def issue(
         account_id=principal.account,
         method=method,
         authenticated_at=proven_at,
-        expires_at=min(now + lifetime(principal.kind), principal.expires_at or datetime.max.replace(tzinfo=now.tzinfo)),
+        expires_at=_end(now, proof_ends_at),
+        proof_ends_at=proof_ends_at,
         provider_id=principal.provider,
         certificate=principal.certificate,
         created_at=now,
@@ -51,11 +68,53 @@ def issue(
     return session, token
 
 
+def _end_of_proof(principal: Principal, proven_at: datetime) -> datetime | None:
+    ends = [principal.expires_at, None if principal.kind is PrincipalKind.APP else proven_at + lifetime()]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _end(now: datetime, proof_ends_at: datetime | None) -> datetime:
+    end = now + lifetime()
+    return end if proof_ends_at is None else min(end, proof_ends_at)
+
+
 def extend(session: Session, now: datetime) -> None:
-    session.expires_at = now + (APP_SESSION if session.app_id else USER_SESSION)
+    """Anew from now, up to the end of the proof."""
+    session.expires_at = _end(now, session.proof_ends_at)
     session.save(update_fields=["expires_at"])
 
 
 def terminate(session: Session, now: datetime) -> None:
     session.terminated_at = now
     session.save(update_fields=["terminated_at"])
+
+
+def living(now: datetime, **whose: Any) -> QuerySet[Session]:
+    """Sessions that have neither ended nor been ended. Whether one lay idle is for ``kms.operations.presence``."""
+    return Session.objects.filter(terminated_at=None, expires_at__gt=now, **whose)
+
+
+def tidy(now: datetime) -> int:
+    """Remove sessions that ended long ago, with what was kept for them; returns how many."""
+    over_for = Q(expires_at__lt=now - KEEP_APPS) | Q(terminated_at__lt=now - KEEP_APPS)
+    over_for_users = Q(expires_at__lt=now - KEEP_USERS) | Q(created_at__lt=now - KEEP_USERS, terminated_at__lt=now)
+    rows = Session.objects.filter(Q(app__isnull=False) & over_for | Q(user__isnull=False) & over_for_users)
+    gone = list(rows.order_by("expires_at").values_list("id", flat=True)[:_AT_ONCE])
+    Session.objects.filter(id__in=gone).delete()
+    _forget(gone)
+    return len(gone)
+
+
+def _forget(gone: list[UUID]) -> None:
+    """A subject without a version reads as gone, so nothing can rest on what is removed here."""
+    FactVersion.objects.filter(subject__in=gone).delete()
+    Activity.objects.filter(subject__in=gone).delete()
+
+
+def tidy_activity(now: datetime) -> int:
+    """Remove when they were last seen of those who are gone."""
+    old = Activity.objects.filter(seen_at__lt=now - KEEP_USERS).values_list("subject", flat=True)[:_AT_ONCE]
+    subjects = set(old)
+    for rows in (Session.objects, User.objects, App.objects):
+        subjects -= set(rows.filter(id__in=subjects).values_list("id", flat=True))
+    return Activity.objects.filter(subject__in=subjects).delete()[0]

@@ -180,7 +180,7 @@ def _is_familiar(attempt: Attempt, network: Network | None, now: datetime) -> bo
 
 
 def network_of(address: str | None) -> Network | None:
-    """Whose line an address is on. An IPv4 address that is written as an IPv6 one (RFC 4291 §2.5.5.2) is an IPv4 one."""
+    """Whose line an address is on. An IPv4 address may be written as an IPv6 one (RFC 4291 §2.5.5.2)."""
     if address is None:
         return None
     found = ip_address(address)

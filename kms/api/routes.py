@@ -25,6 +25,7 @@ from kms.api.wire import (
     public_keys,
     saml,
     second_factors,
+    session_lists,
     sessions,
     statistics,
     user_codes,
@@ -34,6 +35,7 @@ from kms.api.wire.base import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
+    *session_lists.ENDPOINTS,
     *second_factors.ENDPOINTS,
     *accounts.ENDPOINTS,
     *users.ENDPOINTS,

@@ -21,7 +21,16 @@ from policies.grant import Grant
 from policies.permissions import Permission
 
 # Reasons that say "we do not know you (any more)" rather than "you may not".
-UNAUTHENTICATED = frozenset({"anonymous", "session-expired", "session-ended", "principal-gone"})
+UNAUTHENTICATED = frozenset(
+    {
+        "anonymous",
+        "session-expired",
+        "session-ended",
+        "session-idle",
+        "certificate-mismatch",
+        "principal-gone",
+    }
+)
 
 
 class Authority:
@@ -102,6 +111,7 @@ _NOUNS = {
     "app": "The app does not exist",
     "user": "The user does not exist in this account",
     "account": "The account does not exist",
+    "session": "The session does not exist or has ended",
 }
 
 

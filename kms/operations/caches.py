@@ -91,6 +91,13 @@ class Caches:
             self._known.put(key, found)
         return found
 
+    def keep(self, principal: Principal, known: Known) -> None:
+        """What another plane has read anyway, if this one remembers something older."""
+        key = (principal.id, principal.account, principal.session)
+        found = self._known.get(key)
+        if found is not None and found.versions != known.versions:
+            self._known.put(key, known)
+
     def object(self, account: UUID, ref: ObjectRef, *, load: bool) -> VersionedObject | None:
         """The object of this account that the reference names, or None."""
         object_id = ref.id if ref.id is not None else self._names.get((account, ref.name or ""))

@@ -42,6 +42,7 @@ from kms.hsm.errors import (
     ModuleSealed,
     ModuleUnavailable,
 )
+from kms.operations import presence
 from kms.operations.authority import Authority
 from kms.operations.caches import NotCached, caches
 from kms.operations.command import Call, Command, Operation, Plane
@@ -177,6 +178,7 @@ def _attempt(
     _check_proof(principal, known)
     authority = Authority(load=load)
     call = _call(principal, context, known, authority)
+    call.facts = _present(call, load=load)
     result, error = None, None
     try:
         result = _run(call, command, operation)
@@ -227,7 +229,9 @@ def _control_attempt(principal: Principal, command: Command, operation: Operatio
             hold = fact_versions.own_lock if operation.on_self else fact_versions.share_lock
             known = known_of(principal, hold(principal))
             _check_proof(principal, known)
+            caches.keep(principal, known)
             call.facts = known.seen_from(context.client_ip)
+            call.facts = _present(call, load=True)
             result = _run(call, command, operation)
             log.append(_entry(call, command, operation, None, started))
         return result
@@ -290,6 +294,14 @@ def _check_proof(principal: Principal, known: Known) -> None:
 
 def _call(principal: Principal, context: CallContext, known: Known, authority: Authority) -> Call:
     return Call(principal, context, clock.now(), known.seen_from(context.client_ip), authority)
+
+
+def _present(call: Call, *, load: bool) -> Facts:
+    """The facts, with what forbids this session to be used here and now. Whoever may do nothing was not here."""
+    if call.facts.forbids:
+        return call.facts
+    forbids = presence.forbids(call.principal, call.context, call.now, load=load)
+    return replace(call.facts, forbids=forbids) if forbids else call.facts
 
 
 def _run(call: Call, command: Command, operation: Operation[Any]) -> Any:

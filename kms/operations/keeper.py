@@ -1,4 +1,4 @@
-"""What the server does on its own: rotations that are due, and histories whose time is over.
+"""What the server does on its own: rotations that are due, and tidying away what is over.
 
 Every process may run it; a database lock lets one at a time, and a rotation that was done is not due any more, whoever
 did it. Nothing is remembered between turns, so a restart loses nothing.
@@ -13,7 +13,9 @@ from uuid import UUID
 
 from django.db import connection
 
+from accounts import sessions, throttle
 from accounts.clock import clock
+from accounts.models import FactorChallenge, PendingSignOn, SpentToken
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, Principal, PrincipalKind
 from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.command import ObjectRef
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 # Any number will do, as long as every process takes the same ("rotate" on a telephone's keys).
 KEEPER_LOCK = 768_283
 AT_ONCE = 100
+# A while longer than they count, in case a clock is set back.
+KEEP_SPENT = timedelta(hours=1)
 RETRY_AFTER, RETRY_AT_MOST = timedelta(minutes=5), timedelta(hours=6)
 
 
@@ -71,6 +75,7 @@ class Keeper:
         rows = due.exclude(id__in=resting).order_by("rotates_at").values_list("id", "account_id", "rotates_at")
         outcomes = [self._rotate(key, account, at, now) for key, account, at in rows[:AT_ONCE] if at is not None]
         forgotten, _ = HistoryItem.objects.filter(expires_at__lte=now).delete()
+        _tidy(now)
         return Turn(True, outcomes.count(True), outcomes.count(False), forgotten)
 
     def _rotate(self, object_id: UUID, account: UUID, due: datetime, now: datetime) -> bool:
@@ -89,6 +94,16 @@ class Keeper:
         last = self._failures.get(object_id)
         pause = RETRY_AFTER if last is None else min(last.pause * 2, RETRY_AT_MOST)
         return _Failure(now + pause, pause)
+
+
+def _tidy(now: datetime) -> None:
+    """Rows that count for nothing any more, whether they are here or not: each is judged at use."""
+    throttle.tidy(now)
+    sessions.tidy(now)
+    sessions.tidy_activity(now)
+    SpentToken.objects.filter(expires_at__lt=now - KEEP_SPENT).delete()
+    FactorChallenge.objects.filter(expires_at__lt=now - KEEP_SPENT).delete()
+    PendingSignOn.objects.filter(expires_at__lt=now - KEEP_SPENT).delete()
 
 
 def system_of(account: UUID) -> Principal:

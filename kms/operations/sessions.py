@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts import sessions
+from accounts.activity import activities
 from accounts.models import Membership, Session
 from accounts.principal import Principal, PrincipalKind
 from accounts.second_factor import Lack
@@ -37,7 +38,7 @@ class LogIn(Command):
 
 @dataclass(frozen=True, slots=True)
 class RefreshSession(Command):
-    """Extend the current session."""
+    """Extend the current session, up to the end of the proof that it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _issue(call: Call, principal: Principal, proven_at: datetime, **carried: Any
     session, token = sessions.issue(
         principal, principal.method, call.now, proven_at, client_ip=call.context.client_ip, **carried
     )
+    activities.note(principal.id, call.now, call.context.client_ip)
     call.details["session"] = str(session.id)
     call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
     lifetime = int((session.expires_at - call.now).total_seconds())
@@ -100,11 +102,11 @@ def refresh_session(call: Call, _command: RefreshSession, session: Session) -> N
 
 
 def reauthenticate(call: Call, _command: Reauthenticate, session: Session) -> LoggedIn:
-    """A second factor that was shown stays shown, as the time of login stays."""
+    """A second factor that was shown stays shown, as the time of login stays, and the end of what was proven then."""
     sessions.terminate(session, call.now)
     return _issue(
         call,
-        call.principal,
+        replace(call.principal, expires_at=session.proof_ends_at),
         session.authenticated_at,
         second_factor=session.second_factor,
         second_factor_at=session.second_factor_at,

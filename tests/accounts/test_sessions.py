@@ -13,7 +13,7 @@ from accounts.credentials import BasicCredential, authenticate, principal_of_tok
 from accounts.errors import NotAuthenticated
 from accounts.models import Membership, Session
 from accounts.principal import ANONYMOUS, Principal, PrincipalKind
-from accounts.sessions import USER_SESSION
+from accounts.sessions import lifetime
 from kms.operations.accounts import ListAccounts
 from kms.operations.errors import AccessDenied, CredentialStale, InvalidRequest, NotFound
 from kms.operations.executor import execute
@@ -81,7 +81,7 @@ def test_an_apps_session_is_in_its_account_and_a_users_in_none_until_one_is_sele
 def test_a_session_ends_at_its_hour_by_the_databases_clock(tenant: Tenant) -> None:
     token = log_in(tenant)
     session = row_of(principal(token))
-    assert abs(session.expires_at - clock.now() - USER_SESSION) < timedelta(minutes=5)
+    assert abs(session.expires_at - clock.now() - lifetime()) < timedelta(minutes=5)
     assert principal_of_token(token, session.expires_at - SECOND).session == session.id
     for moment in (session.expires_at, session.expires_at + SECOND):
         with pytest.raises(NotAuthenticated, match="expired") as caught:

@@ -15,6 +15,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from accounts import sessions
+from accounts.clock import clock
+from accounts.principal import Principal
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
 from kms.crypto.algorithm import CipherParameters
@@ -28,7 +31,9 @@ from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
 from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
+from kms.operations.providers import CreateProvider
 from kms.operations.updating import UpdateObject
+from kms.secret import SecretBytes
 from policies.permissions import Permission
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
@@ -83,6 +88,19 @@ def spare_app(world: World) -> dict[str, str]:
 
 def spare_user(world: World) -> dict[str, str]:
     return {"user_id": str(world.tenant.member("member").id)}
+
+
+def members_session(world: World) -> dict[str, str]:
+    member = world.tenant.member("member")
+    return {"user_id": str(member.id), "session_id": session_of(member)}
+
+
+def spare_session(world: World) -> dict[str, str]:
+    return {"session_id": session_of(world.tenant.alice)}
+
+
+def session_of(user: Principal) -> str:
+    return str(sessions.issue(user, user.method, clock.now(), clock.now())[0].id)
 
 
 def invited_user(world: World) -> dict[str, str]:
@@ -177,10 +195,33 @@ def components_body(world: World) -> dict[str, Any]:
     return {"key": new_key(world), "custodians": custodians(world), "components": parts}
 
 
+def provider_body(_world: World) -> dict[str, Any]:
+    """Endpoints instead of an issuer: nobody is asked when it is made."""
+    place = "https://login.example.org"
+    config = {
+        "client_id": "keystead",
+        **{f"{name}_endpoint": f"{place}/{name}" for name in ("authorization", "token", "userinfo")},
+    }
+    return {"kind": "oidc", "name": "Directory", "config": config, "secrets": {"client_secret": "x"}}
+
+
+def spare_provider(world: World) -> dict[str, str]:
+    body = provider_body(world)
+    secrets = {"client_secret": SecretBytes(b"x")}
+    row = execute(world.tenant.alice, CreateProvider(body["kind"], body["name"], body["config"], secrets))
+    return {"provider_id": str(row.id)}
+
+
 CASES: dict[str, Case] = {
     "Refresh": Case("alice", 204, 204),
     "Reauthenticate": Case("alice", 200, 200),
     "Terminate": Case("alice", 204, 204),
+    "ListSessions": Case("alice", 200, 200),
+    "EndSession": Case("alice", 404, 404, path=spare_session),
+    "EndOtherSessions": Case("alice", 200, 200),
+    "ListUserSessions": Case("alice"),
+    "EndUserSession": Case("alice", path=members_session),
+    "EndUserSessions": Case("alice", path=spare_user),
     # The auditor belongs to this account; the outsider to another.
     "Config2faAuth": Case("alice", 200, 200, lambda _w: {"password": PASSWORD}),
     "Config2faTerminate": Case("alice", 204, 204),
@@ -191,6 +232,11 @@ CASES: dict[str, Case] = {
     "CreateAccount": Case("alice", 403, 201, lambda _w: {"name": unique("account")}),
     "GetAccount": Case("alice", 200, 404),
     "UpdateAccount": Case("alice", body=lambda _w: {"description": "changed"}),
+    "ListIdentityProviders": Case("alice", outside=200),
+    "CreateIdentityProvider": Case("alice", outside=201, body=provider_body),
+    "GetIdentityProvider": Case("alice", 404, path=spare_provider),
+    "UpdateIdentityProvider": Case("alice", 404, path=spare_provider, body=lambda _w: {"name": "changed"}),
+    "DeleteIdentityProvider": Case("alice", 404, path=spare_provider),
     "ListUsers": Case("alice", 200, 200),
     "GetUserAccounts": Case("alice", 200, 200),
     "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),
@@ -317,6 +363,8 @@ ELSEWHERE = {
     "Authenticate",
     "GetPubkey",
     "SamlSpMetadata",
+    "AuthDiscover",
+    "TestIdentityProvider",
     "Batch",
     *MAILED,
     *FACTORS,
