@@ -6,7 +6,6 @@ The canonical form is ``{"authorities": [PEM, …]}``; an empty list stands for 
 from __future__ import annotations
 
 import base64
-import binascii
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +19,17 @@ MAX_AUTHORITIES = 8
 
 
 def parse_tls(settings: Mapping[str, Any] | None) -> Config:
-    """The settings as DSM clients give them: a mode, and certificate authorities that are pinned or the system's."""
+    """The settings as DSM clients give them: a mode, and certificate authorities that are pinned or the system's.
+
+    Or as they are kept.
+    """
     if settings is None:
         return {"authorities": []}
     given = Given(settings)
+    if "authorities" in settings:
+        kept = [_read(pem.encode()) for pem in given.texts("authorities", most=MAX_AUTHORITIES)]
+        given.end()
+        return {"authorities": kept}
     mode = given.choice("mode", "required", default="required")
     authorities = _authorities(given.mapping("ca"))
     if not given.flag("validate_hostname", default=True):
@@ -66,11 +72,17 @@ def _authorities(ca: Mapping[str, Any] | None) -> list[str]:
 def _pem(text: str) -> str:
     """A certificate as base64 of its DER or PEM."""
     try:
-        data = base64.b64decode(text, validate=True)
-        read = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
-        return read(data).public_bytes(Encoding.PEM).decode()
-    except (binascii.Error, ValueError):
+        return _read(base64.b64decode(text, validate=True))
+    except ValueError:
         raise SettingInvalid("ca.pinned holds certificates (RFC 5280), DER or PEM in base64") from None
+
+
+def _read(data: bytes) -> str:
+    load = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
+    try:
+        return load(data).public_bytes(Encoding.PEM).decode()
+    except ValueError:
+        raise SettingInvalid("a certificate of an authority (RFC 5280) cannot be read") from None
 
 
 def _der(pem: str) -> bytes:

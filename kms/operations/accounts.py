@@ -10,6 +10,12 @@ from uuid import UUID
 from accounts.models import Account, AccountRole, App, Group, Membership
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
+from kms.operations.authentication_settings import (
+    AuthenticationChange,
+    AuthenticationView,
+    change_authentication,
+    view_of,
+)
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
@@ -50,6 +56,15 @@ class UpdateAccount(Command):
     phone: str | None = None
     custom_metadata: Mapping[str, str] | None = None
     undo_seconds: int | None = None
+    authentication: AuthenticationChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """``authentication`` None: the account is not the selected one."""
+
+    row: Account
+    authentication: AuthenticationView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +77,7 @@ class ListPlugins(Command):
     """There are none: plugins are not offered (docs/divergences.md), and clients list them all the same."""
 
 
-def create_account(call: Call, command: CreateAccount, _payload: None) -> Account:
+def create_account(call: Call, command: CreateAccount, _payload: None) -> AccountView:
     row = Account.objects.create(
         name=command.name,
         description=command.description,
@@ -72,26 +87,37 @@ def create_account(call: Call, command: CreateAccount, _payload: None) -> Accoun
     )
     Membership.objects.create(user_id=call.principal.id, account=row, role=AccountRole.ADMINISTRATOR)
     call.details["account"] = str(row.id)
-    return row
+    return _view(call, row)
 
 
-def list_accounts(call: Call, _command: ListAccounts, _payload: None) -> list[Account]:
+def list_accounts(call: Call, _command: ListAccounts, _payload: None) -> list[AccountView]:
     if call.principal.kind is PrincipalKind.APP:
-        return list(Account.objects.filter(id=call.account))
+        return [_view(call, row) for row in Account.objects.filter(id=call.account)]
     own = Account.objects.filter(memberships__user_id=call.principal.id, memberships__invitation_pending=False)
-    return list(own.order_by("name"))
+    return [_view(call, row) for row in own.order_by("name")]
 
 
-def get_account(_call: Call, _command: GetAccount, row: Account) -> Account:
-    return row
+def get_account(call: Call, _command: GetAccount, row: Account) -> AccountView:
+    return _view(call, row)
 
 
-def update_account(_call: Call, command: UpdateAccount, row: Account) -> Account:
+def _view(call: Call, row: Account) -> AccountView:
+    """How people log in is shown inside the account; by which providers, to those who may change it."""
+    if row.id != call.principal.account:
+        return AccountView(row)
+    manages = Permission.AUTHENTICATION_MANAGE in call.facts.account
+    return AccountView(row, view_of(row, with_providers=manages))
+
+
+def update_account(call: Call, command: UpdateAccount, row: Account, _same: Account | None = None) -> AccountView:
     for name in ("name", "description", "organization", "country", "phone", "custom_metadata", "undo_seconds"):
         if getattr(command, name) is not None:
             setattr(row, name, getattr(command, name))
+    if command.authentication is not None:
+        change_authentication(call, row, command.authentication)
+        call.details["fields"] = "authentication"
     row.save()
-    return row
+    return _view(call, row)
 
 
 def delete_account(_call: Call, _command: DeleteAccount, row: Account) -> None:
@@ -138,6 +164,15 @@ def _resolve_account(permission: Permission, *, lock: bool = False) -> Any:
     return resolve
 
 
+def _resolve_update(call: Call, command: UpdateAccount) -> Sequence[Resolved]:
+    """The profile is one right, how people log in another; who asks for both needs both."""
+    resolved: tuple[Resolved, ...] = _resolve_account(Permission.ACCOUNT_UPDATE, lock=True)(call, command)
+    if command.authentication is None:
+        return resolved
+    managing = tuple(Resolved(Permission.AUTHENTICATION_MANAGE, each.target, each.payload) for each in resolved)
+    return (*resolved, *managing)
+
+
 def _is_member(call: Call, row: Account) -> bool:
     if call.principal.kind is not PrincipalKind.USER:
         return False
@@ -162,7 +197,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         UpdateAccount,
         "account.update",
-        _resolve_account(Permission.ACCOUNT_UPDATE, lock=True),
+        _resolve_update,
         update_account,
         describe=_describe,
     ),

@@ -32,6 +32,16 @@ Secrets = Mapping[str, SecretBytes]
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """All that somebody may set. Secrets that are not given stay as they are."""
+
+    name: str
+    icon_url: str
+    config: Mapping[str, Any]
+    secrets: Secrets = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CreateProvider(Command):
     kind: str
     name: str
@@ -83,14 +93,20 @@ class TryProvider(Command):
 def create_provider(call: Call, command: CreateProvider, _payload: None) -> IdentityProvider:
     if command.kind not in known_kinds():
         raise ParameterInvalid(f"kind is one of {', '.join(known_kinds())}")
+    settings = ProviderSettings(command.name, command.icon_url, command.config, command.secrets)
+    row = add(call, command.kind, settings, enabled=command.enabled)
+    call.touched.insert(0, provider_target(row))
+    return row
+
+
+def add(call: Call, kind: str, settings: ProviderSettings, *, enabled: bool = True) -> IdentityProvider:
     if IdentityProvider.objects.filter(account_id=call.account).count() >= MAX_PROVIDERS:
         raise Conflict("too-many-providers", f"An account has at most {MAX_PROVIDERS} identity providers")
-    row = IdentityProvider(id=uuid4(), account_id=call.account, kind=command.kind, created_at=call.now)
-    row.name, row.icon_url, row.enabled = _name(command.name), _icon(command.icon_url), command.enabled
-    row.config = parsed(command.kind, command.config, command.secrets)
-    _seal(row, command.secrets)
+    row = IdentityProvider(id=uuid4(), account_id=call.account, kind=kind, enabled=enabled)
+    row.name, row.icon_url = _name(settings.name), _icon(settings.icon_url)
+    row.config = parsed(kind, settings.config, settings.secrets)
+    _seal(row, settings.secrets)
     row.save(force_insert=True)
-    call.touched.insert(0, provider_target(row))
     return row
 
 
@@ -105,20 +121,39 @@ def get_provider(_call: Call, _command: GetProvider, row: IdentityProvider) -> I
 
 
 def update_provider(call: Call, command: UpdateProvider, row: IdentityProvider) -> IdentityProvider:
-    """Who came in by what it said before the change comes in again by what it says after."""
+    call.details.update(name=command.name or row.name, enabled=command.enabled)
+    before = row.enabled, row.config, row.secret_version
     if command.name is not None:
         row.name = _name(command.name)
     if command.icon_url is not None:
         row.icon_url = _icon(command.icon_url)
-    call.details.update(name=row.name, enabled=command.enabled)
     if command.enabled is not None:
         row.enabled = command.enabled
     if command.config is not None or command.secrets:
-        _reconfigure(row, command)
-    if command.config is not None or command.secrets or command.enabled is not None:
-        end_sessions(call, row)
-    row.save()
+        _reconfigure(row, command.config, command.secrets)
+    _save_changed(call, row, before)
     return row
+
+
+def change(call: Call, row: IdentityProvider, settings: ProviderSettings) -> None:
+    """All of a provider's settings, which is then on."""
+    before = row.enabled, row.config, row.secret_version
+    row.name, row.icon_url, row.enabled = _name(settings.name), _icon(settings.icon_url), True
+    _reconfigure(row, settings.config, settings.secrets)
+    _save_changed(call, row, before)
+
+
+def turn_off(call: Call, row: IdentityProvider) -> None:
+    before = row.enabled, row.config, row.secret_version
+    row.enabled = False
+    _save_changed(call, row, before)
+
+
+def _save_changed(call: Call, row: IdentityProvider, before: tuple[bool, Config, int]) -> None:
+    """Who came in by what the provider said before the change comes in again by what it says after."""
+    row.save()
+    if (row.enabled, row.config, row.secret_version) != before:
+        Session.objects.filter(provider=row, terminated_at__isnull=True).update(terminated_at=call.now)
 
 
 def delete_provider(call: Call, _command: DeleteProvider, row: IdentityProvider) -> None:
@@ -159,23 +194,19 @@ def opened_secrets(row: IdentityProvider) -> dict[str, bytes]:
     return {name: base64.b64decode(value) for name, value in json.loads(opened.reveal()).items()}
 
 
-def end_sessions(call: Call, row: IdentityProvider) -> None:
-    Session.objects.filter(provider=row, terminated_at__isnull=True).update(terminated_at=call.now)
-
-
-def _reconfigure(row: IdentityProvider, command: UpdateProvider) -> None:
+def _reconfigure(row: IdentityProvider, config: Mapping[str, Any] | None, given: Secrets) -> None:
     """A secret goes to the addresses that it was given for. Elsewhere it would be handed to whoever changed them."""
     kept = {name: SecretBytes(value) for name, value in opened_secrets(row).items()}
-    before, known = row.config, kind_of(row.kind)
-    if command.config is not None:
-        row.config = parsed(row.kind, command.config, {**kept, **command.secrets})
-        if known.secrets_go_to(row.config) != known.secrets_go_to(before):
-            kept = {}
-            row.config = parsed(row.kind, command.config, command.secrets)
-    else:
-        parsed(row.kind, before, {**kept, **command.secrets})
-    if command.secrets or not kept:
-        _seal(row, {**kept, **command.secrets})
+    wanted = row.config if config is None else config
+    parsed_config = parsed(row.kind, wanted, {**kept, **given})
+    known = kind_of(row.kind)
+    if config is not None and known.secrets_go_to(parsed_config) != known.secrets_go_to(row.config):
+        kept = {}
+        parsed_config = parsed(row.kind, wanted, given)
+    if config is not None:
+        row.config = parsed_config
+    if given or (row.secret_sealed is not None and not kept):
+        _seal(row, {**kept, **given})
 
 
 def _seal(row: IdentityProvider, secrets: Secrets) -> None:

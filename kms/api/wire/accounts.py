@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from accounts.models import Account
+from kms.api.wire.auth_config import AuthConfig, WireAuthConfig, authentication_change, wire_auth_config
+from kms.api.wire.auth_ldap import AuthConfigLdap
 from kms.api.wire.base import (
     Endpoint,
     Parameters,
@@ -21,6 +22,7 @@ from kms.api.wire.base import (
 )
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
 from kms.operations.accounts import (
+    AccountView,
     CreateAccount,
     DeleteAccount,
     GetAccount,
@@ -37,17 +39,17 @@ class AccountRequest(Request):
     country: str | None = None
     phone: str | None = None
     custom_metadata: dict[str, str] | None = None
-    add_ldap: Any = None
+    add_ldap: list[AuthConfigLdap] | None = None
     add_logging_configs: Any = None
     approval_policy: Any = None
     approval_request_expiry: Any = None
-    auth_config: Any = None
+    auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: Any = None
     client_configurations: Any = None
     cryptographic_policy: Any = None
     custom_logo: Any = None
     custom_metadata_attributes: Any = None
-    del_ldap: Any = None
+    del_ldap: list[UUID] | None = None
     del_logging_configs: Any = None
     enabled: Any = None
     key_expiry_alert_config: Any = None
@@ -57,7 +59,7 @@ class AccountRequest(Request):
     log_expired_pending_requests: Any = None
     log_retention_days: Any = None
     mark_key_disable_when_deactivated: Any = None
-    mod_ldap: Any = None
+    mod_ldap: dict[UUID, AuthConfigLdap] | None = None
     mod_logging_configs: Any = None
     notification_pref: Any = None
     parent_acct_id: Any = None
@@ -71,7 +73,8 @@ class AccountRequest(Request):
 
 
 _PROFILE = frozenset({"name", "description", "organization", "country", "phone", "custom_metadata"})
-_ACTED_ON = _PROFILE | {"key_history_policy"}
+_AUTHENTICATION = frozenset({"auth_config", "add_ldap", "mod_ldap", "del_ldap"})
+_ACTED_ON = _PROFILE | _AUTHENTICATION | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
 
@@ -94,6 +97,7 @@ class AccountResponse(Response, omit_defaults=False):
     custom_metadata: Mapping[str, str] | None = None
     plugin_enabled: bool = False
     key_history_policy: Mapping[str, int] | None = None
+    auth_config: WireAuthConfig | None = None
 
 
 class AccountParams(Parameters):
@@ -119,7 +123,11 @@ def _refuse(body: AccountRequest) -> None:
 def _create(call: WireCall) -> CreateAccount:
     _refuse(call.body)
     body: AccountRequest = call.body
-    unsupported(custom_metadata=body.custom_metadata or None, key_history_policy=body.key_history_policy)
+    unsupported(
+        custom_metadata=body.custom_metadata or None,
+        key_history_policy=body.key_history_policy,
+        **{name: getattr(body, name) for name in _AUTHENTICATION},
+    )
     name = checked_name(body.name, needed=True) or ""
     return CreateAccount(name, body.description or "", body.organization or "", body.country or "", body.phone or "")
 
@@ -136,6 +144,7 @@ def _update(call: WireCall) -> UpdateAccount:
         body.phone,
         body.custom_metadata,
         undo_seconds(body.key_history_policy),
+        authentication_change(body.auth_config, add_ldap=body.add_ldap, mod_ldap=body.mod_ldap, del_ldap=body.del_ldap),
     )
 
 
@@ -154,7 +163,8 @@ def _plugins(call: WireCall) -> ListPlugins:
     return ListPlugins()
 
 
-def account(row: Account) -> AccountResponse:
+def account(view: AccountView) -> AccountResponse:
+    row = view.row
     return AccountResponse(
         acct_id=row.id,
         name=row.name,
@@ -173,6 +183,7 @@ def account(row: Account) -> AccountResponse:
         phone=row.phone or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
+        auth_config=wire_auth_config(view.authentication),
     )
 
 
