@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kms.config.values import Reachable
-from tests.kit.authority import Authority, new_authority
+from tests.kit.tls import Authority, new_authority
 from tests.sso.oidc.openid import OpenIdProvider, running_provider
 
 

@@ -21,7 +21,7 @@ from accounts.models import IdentityProvider
 from kms.operations.executor import execute
 from kms.operations.providers import CreateProvider
 from kms.secret import SecretBytes
-from tests.kit.authority import Authority
+from tests.kit.tls import Authority
 from tests.kit.tenants import Tenant
 
 _HERE = Path(__file__).parent
