@@ -115,6 +115,8 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     if spec.scope is Scope.PUBLIC:
         return Allow("public")
     principal, target = request.principal, request.target
+    if spec.scope is Scope.HOST:
+        return Allow("host") if principal.kind is PrincipalKind.SYSTEM else _NOT_THE_HOST
     forbid = _first_forbid_of_principal(request, facts)
     if forbid is not None:
         return Deny(forbid.code, forbid.message)
@@ -133,6 +135,7 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     return _limits(request, spec, facts) or Allow("granted")
 
 
+_NOT_THE_HOST = Deny("not-the-host", "Only commands on the server's host do this")
 _LACKING: Mapping[Lack, str] = MappingProxyType(
     {
         Lack.PROOF: "Show your second factor first",

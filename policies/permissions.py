@@ -15,6 +15,7 @@ class Scope(Enum):
     """Where a permission is held."""
 
     PUBLIC = "public"  # anyone, also without a credential
+    HOST = "host"  # the server itself, at the word of whoever runs commands on its host
     SELF = "self"  # any authenticated principal, over itself
     ACCOUNT = "account"  # given by a role in the account
     GROUP = "group"  # given in one group, or in all groups by an account role
@@ -29,6 +30,7 @@ class Permission(StrEnum):
     OWN_PASSWORD = "self.password"  # noqa: S105 - a permission's name
     OWN_EMAIL = "self.email"
     OWN_USER_DELETE = "self.delete"
+    USER_RESCUE = "user.rescue"
     CODE_REQUEST = "code.request"
     CODE_REDEEM = "code.redeem"
     DIGEST = "data.digest"
@@ -122,7 +124,7 @@ class PermissionSpec:
 
 _ANY_LACK = frozenset(Lack)
 _ENROLMENT = frozenset({Lack.ENROLMENT})
-_P, _S, _A, _G = Scope.PUBLIC, Scope.SELF, Scope.ACCOUNT, Scope.GROUP
+_P, _S, _A, _G, _H = Scope.PUBLIC, Scope.SELF, Scope.ACCOUNT, Scope.GROUP, Scope.HOST
 
 CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
     {
@@ -140,6 +142,7 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
             _S, "confirm and change one's own e-mail address", finishes=_ENROLMENT, identity=True
         ),
         Permission.OWN_USER_DELETE: PermissionSpec(_S, "delete oneself", sensitive=True, identity=True),
+        Permission.USER_RESCUE: PermissionSpec(_H, "let a person in again who lost every way in"),
         Permission.CODE_REQUEST: PermissionSpec(_P, "ask for a code by mail"),
         Permission.CODE_REDEEM: PermissionSpec(_P, "use a code that came by mail"),
         Permission.DIGEST: PermissionSpec(_S, "hash data without a key"),

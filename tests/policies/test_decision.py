@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.principal import ANONYMOUS, Principal
+from accounts.principal import ANONYMOUS, Principal, PrincipalKind
 from accounts.second_factor import Lack
 from policies.decision import AccessRequest, Allow, Deny, Facts, Forbid, StepUp, decide
 from policies.permissions import CATALOGUE, Permission, Scope
@@ -28,6 +28,8 @@ from tests.policies.strategies import (
     requests,
     target_in,
 )
+
+NOT_PUBLIC = [p for p in PERMISSIONS if CATALOGUE[p].scope not in (Scope.PUBLIC, Scope.HOST)]
 
 
 @given(requests)
@@ -193,7 +195,7 @@ def _as(**parts: object) -> Principal:
     return replace(APP, **parts)  # type: ignore[arg-type]
 
 
-@given(st.sampled_from([p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]), st.integers(0, 10**9))
+@given(st.sampled_from(NOT_PUBLIC), st.integers(0, 10**9))
 def test_an_expired_session_denies_from_its_last_instant_on(permission: Permission, microseconds: int) -> None:
     ended = NOW - timedelta(microseconds=microseconds)
     request = AccessRequest(_as(expires_at=ended), permission, target_in(GROUPS), NOW)
@@ -202,9 +204,6 @@ def test_an_expired_session_denies_from_its_last_instant_on(permission: Permissi
     assert decision.reason == "session-expired"
     alive = replace(request, principal=_as(expires_at=NOW + timedelta(microseconds=microseconds + 1)))
     assert isinstance(decide(alive, EVERYTHING), Allow)
-
-
-NOT_PUBLIC = [p for p in PERMISSIONS if CATALOGUE[p].scope is not Scope.PUBLIC]
 
 
 @pytest.mark.parametrize("permission", NOT_PUBLIC)
@@ -262,3 +261,11 @@ def test_an_accounts_provider_does_not_vouch_for_the_person_elsewhere(permission
 def test_keys_leave_and_logins_change_only_on_a_recent_proof() -> None:
     sensitive = {p for p, spec in CATALOGUE.items() if spec.sensitive}
     assert sensitive >= {Permission.OBJECT_EXPORT, Permission.APP_SECRET_READ, Permission.AUTHENTICATION_MANAGE}
+
+
+@given(requests, facts)
+def test_what_is_the_hosts_is_nobodys_on_the_network(request: AccessRequest, known: Facts) -> None:
+    for permission in (p for p, spec in CATALOGUE.items() if spec.scope is Scope.HOST):
+        assert isinstance(decide(replace(request, permission=permission), known), Deny)
+        itself = replace(request.principal, kind=PrincipalKind.SYSTEM)
+        assert isinstance(decide(replace(request, principal=itself, permission=permission), known), Allow)

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import addresses, throttle
-from accounts.models import User
+from kms.operations.errors import NotFound
+from kms.operations.executor import execute
+from kms.operations.rescue import UnblockUser, host
 
 
 class Command(BaseCommand):
@@ -18,7 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("email", help="The user's e-mail address.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(email=addresses.normalised(options["email"])).first()
-        if user is None:
-            raise CommandError("No user has this e-mail address.")
-        self.stdout.write(f"Counters of attempts forgotten: {throttle.unblock(user)}")
+        try:
+            counters = execute(host(), UnblockUser(options["email"]))
+        except NotFound:
+            raise CommandError("No user has this e-mail address.") from None
+        self.stdout.write(f"Counters of attempts forgotten: {counters}")
