@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib
 import shutil
 import socket
@@ -10,15 +9,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests.kit.authority import Authority, new_authority
 
 BASE = "dc=example,dc=org"
 PEOPLE, GROUPS, SERVICES = f"ou=people,{BASE}", f"ou=groups,{BASE}", f"ou=services,{BASE}"
@@ -31,7 +25,8 @@ include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
 include /etc/ldap/schema/inetorgperson.schema
-include /etc/ldap/schema/msuser.schema
+attributetype ( 1.2.840.113556.1.4.656 NAME 'userPrincipalName'
+  EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
@@ -41,6 +36,7 @@ TLSCACertificateFile {folder}/ca.pem
 TLSCertificateFile {folder}/server.pem
 TLSCertificateKeyFile {folder}/server.key
 sizelimit unlimited
+allow bind_anon_dn
 database mdb
 suffix "{base}"
 rootdn "{root}"
@@ -62,8 +58,8 @@ class Slapd:
     folder: Path
     port: int = 0
     tls_port: int = 0
+    authority: Authority = field(default_factory=new_authority)
     _process: subprocess.Popen[bytes] | None = None
-    _made: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -73,14 +69,11 @@ class Slapd:
     def tls_url(self) -> str:
         return f"ldaps://localhost:{self.tls_port}"
 
-    @property
-    def authority(self) -> str:
-        return (self.folder / "ca.pem").read_text()
-
     def start(self) -> None:
         if not self.port:
             self.port, self.tls_port = _free_port(), _free_port()
-            _write_certificates(self.folder)
+            (self.folder / "ca.pem").write_text(self.authority.pem)
+            self.authority.server(self.folder, "localhost")
             (self.folder / "data").mkdir()
             text = _CONFIGURATION.format(
                 folder=self.folder, base=BASE, root=ROOT, password=ROOT_PASSWORD, service=SERVICE, services=SERVICES
@@ -182,7 +175,7 @@ def settings_of(slapd: Slapd, **changes: Any) -> dict[str, Any]:
     """Settings that work: over TLS, by mail, with the service account."""
     return {
         "url": slapd.tls_url,
-        "tls": {"mode": "required", "authorities": [slapd.authority]},
+        "tls": {"mode": "required", "authorities": [slapd.authority.pem]},
         "base_dn": BASE,
         "resolution": "mail",
         "user_object_class": "inetOrgPerson",
@@ -202,36 +195,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _write_certificates(folder: Path) -> None:
-    authority, certificate = _signed("Directory CA", None)
-    key, leaf = _signed("localhost", (authority, certificate))
-    (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "server.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
-    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-
-def _signed(
-    name: str, by: tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None
-) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer, issuer = (key, subject) if by is None else (by[0], by[1].subject)
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-    )
-    if by is not None:
-        names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return key, builder.sign(signer, hashes.SHA256())
