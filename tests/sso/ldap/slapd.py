@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.kit.authority import Authority, new_authority
+from tests.kit.tls import Authority, new_authority
 
 BASE = "dc=example,dc=org"
 PEOPLE, GROUPS, SERVICES = f"ou=people,{BASE}", f"ou=groups,{BASE}", f"ou=services,{BASE}"
