@@ -82,5 +82,5 @@ def _chain(tls: ssl.SSLObject) -> list[bytes]:
     public = getattr(tls, "get_unverified_chain", None)
     if public is not None:
         return [bytes(der) for der in public()]
-    inner = tls._sslobj  # type: ignore[attr-defined]
+    inner = tls._sslobj  # type: ignore[attr-defined]  # not public yet
     return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in inner.get_unverified_chain() or ()]

@@ -41,8 +41,9 @@ def host() -> Principal:
 
 def unblock_user(call: Call, _command: UnblockUser, user: User) -> int:
     """How many counters there were."""
-    call.details["items"] = throttle.unblock(user)
-    return int(call.details["items"])
+    forgotten = throttle.unblock(user)
+    call.details["items"] = forgotten
+    return forgotten
 
 
 def forget_factors(call: Call, _command: ForgetFactors, user: User) -> int:
