@@ -23,8 +23,12 @@ def rsa_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 2048)
 
 
-@cache
 def ec_key(curve: str = "secp256r1") -> ec.EllipticCurvePrivateKey:
+    return _ec_key(curve)
+
+
+@cache
+def _ec_key(curve: str) -> ec.EllipticCurvePrivateKey:
     curves = {"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1(), "secp521r1": ec.SECP521R1()}
     return ec.generate_private_key(curves[curve])
 
