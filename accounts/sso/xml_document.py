@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, ParseError
 
-import defusedxml.ElementTree  # type: ignore[import-untyped]  # no stubs here
-from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # no stubs here
+import defusedxml.ElementTree
+from defusedxml.common import DefusedXmlException
 
 MAX_DEPTH, MAX_ELEMENTS = 48, 4000
 _DECLARATION = re.compile(r"\A\s*<\?xml\s[^>]*?\?>\s*")

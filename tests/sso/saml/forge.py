@@ -15,12 +15,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from xml.sax.saxutils import escape
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from accounts.sso.saml import ASSERTION, FORMATS, POST, PROTOCOL
+from tests.sso.saml.keys import SigningKey, new_key
 
 ENTITY = "https://idp.example/metadata"
 PAGE = "https://idp.example/sso"
@@ -29,44 +27,6 @@ ECDSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
-
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    private: PrivateKey
-    certificate: x509.Certificate
-
-    @property
-    def pem(self) -> bytes:
-        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-    @property
-    def certificate_text(self) -> str:
-        return base64.b64encode(self.certificate.public_bytes(Encoding.DER)).decode()
-
-
-def new_key(
-    private: PrivateKey | None = None,
-    *,
-    begins: datetime | None = None,
-    ends: datetime | None = None,
-) -> SigningKey:
-    private = private or rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "idp.example")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begins or now - timedelta(days=1))
-        .not_valid_after(ends or now + timedelta(days=1))
-        .sign(private, hashes.SHA256())
-    )
-    return SigningKey(private, certificate)
 
 
 @cache

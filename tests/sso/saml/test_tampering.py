@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from accounts.sso.saml_response import MAX_RESPONSE, ResponseRejected, received
 from tests.sso.saml import forge
@@ -128,9 +129,13 @@ def test_a_strangers_key_signs_nothing_whatever_it_brings_along(key_info: str) -
 
 
 def test_a_key_by_value_or_by_address_is_not_looked_at() -> None:
-    numbers = key_of("stranger").private.public_key().public_numbers()
-    modulus = base64.b64encode(numbers.n.to_bytes(256, "big")).decode()  # type: ignore[union-attr]  # RSA
-    by_value = f"<ds:KeyValue><ds:RSAKeyValue><ds:Modulus>{modulus}</ds:Modulus><ds:Exponent>AQAB</ds:Exponent></ds:RSAKeyValue></ds:KeyValue>"  # noqa: E501
+    public = key_of("stranger").private.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    modulus = base64.b64encode(public.public_numbers().n.to_bytes(256, "big")).decode()
+    by_value = (
+        f"<ds:KeyValue><ds:RSAKeyValue><ds:Modulus>{modulus}</ds:Modulus>"
+        "<ds:Exponent>AQAB</ds:Exponent></ds:RSAKeyValue></ds:KeyValue>"
+    )
     by_address = (
         '<ds:RetrievalMethod URI="https://x.example/key" Type="http://www.w3.org/2000/09/xmldsig#rawX509Certificate"/>'
     )
