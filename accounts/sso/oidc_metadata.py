@@ -68,6 +68,12 @@ def forget(issuer: str, tls: Config) -> None:
         _kept.pop(_place(issuer, tls), None)
 
 
+def clear() -> None:
+    with _guard:
+        _kept.clear()
+    _fetched.clear()
+
+
 def _or_raise(found: Metadata | None) -> Metadata:
     if found is None:
         raise ProviderFailed("the issuer's metadata cannot be had")

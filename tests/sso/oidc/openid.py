@@ -21,8 +21,8 @@ from accounts.models import IdentityProvider
 from kms.operations.executor import execute
 from kms.operations.providers import CreateProvider
 from kms.secret import SecretBytes
-from tests.kit.tls import Authority
 from tests.kit.tenants import Tenant
+from tests.kit.tls import Authority
 
 _HERE = Path(__file__).parent
 _INSTALLED = _HERE.parents[2] / ".node" / "openid-provider"
