@@ -11,6 +11,7 @@ nobody is asked. The event loop calls no database: a thread makes a new context,
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import ssl
 import threading
@@ -20,7 +21,7 @@ from typing import Any
 import psycopg
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.db.models import Q
 
 from accounts.clock import clock
@@ -67,13 +68,13 @@ def client_trust(_config: object, make: Callable[[], ssl.SSLContext]) -> ClientT
     return made
 
 
-def start(trust: ClientTrust) -> threading.Thread:
+def start(trust: ClientTrust) -> Follower:
     """Trust what the database says now, and follow it in a thread until the process ends."""
     follower = Follower(trust)
-    follower.look()
-    thread = threading.Thread(target=follower.run, name="client-trust", daemon=True)
-    thread.start()
-    return thread
+    with contextlib.suppress(DatabaseError):  # the thread goes on trying
+        follower.look()
+    threading.Thread(target=follower.run, name="client-trust", daemon=True).start()
+    return follower
 
 
 class Follower:
@@ -82,16 +83,20 @@ class Follower:
     def __init__(self, trust: ClientTrust) -> None:
         self._trust = trust
         self._trusted: Anchors = ()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """With the next notification, or the next poll."""
+        self._stopped.set()
 
     def run(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._stopped.is_set():
             try:
                 self._follow()
             except Exception:
                 # The last trust stays, and logins are judged anew anyway; a thread that ended would freeze it.
                 logger.exception("client certificates: the apps' credentials cannot be followed")
-                pause.wait(POLL_SECONDS)
+                self._stopped.wait(POLL_SECONDS)
 
     def _follow(self) -> None:
         parameters = connection.get_connection_params()
@@ -99,7 +104,7 @@ class Follower:
             parameters.pop(django_only, None)
         with psycopg.connect(**parameters, autocommit=True) as listening:
             listening.execute(f"LISTEN {CHANNEL}")
-            while True:
+            while not self._stopped.is_set():
                 self.look()
                 for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass

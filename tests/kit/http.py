@@ -24,7 +24,14 @@ class InProcessServer:
     def __init__(self, application: Any) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,  # as the server itself: headers of a caller are no evidence
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
