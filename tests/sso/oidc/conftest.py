@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from kms.config.values import Reachable
+from tests.kit.http import serving
 from tests.kit.tls import Authority, new_authority
 from tests.sso.oidc.openid import OpenIdProvider, running_provider
 
@@ -24,6 +26,14 @@ def authority() -> Authority:
 def openid(authority: Authority, tmp_path_factory: Any) -> Iterator[OpenIdProvider]:
     with running_provider(Path(tmp_path_factory.mktemp("openid")), authority) as provider:
         yield provider
+
+
+@pytest.fixture(scope="session")
+def client(installation: None) -> Iterator[httpx.Client]:
+    from kms.config.asgi import application
+
+    with serving(application) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
