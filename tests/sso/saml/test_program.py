@@ -79,6 +79,7 @@ def test_a_slow_program_is_ended_and_believes_nobody(tmp_path: Path, monkeypatch
         "echo OK >&2; exit 0",
         "cat; exit 0",
         "printf '== PreDigest data - start buffer:\\n<x/>'; exit 0",
+        "printf '== PreDigest data - start buffer:\\n<x/>\\n== PreDigest data - end buffer\\n'; exit 0",
         "exit 1",
     ],
 )

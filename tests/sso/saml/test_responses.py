@@ -10,7 +10,7 @@ from accounts.sso.saml import FORMATS
 from accounts.sso.saml_response import Names
 from tests.sso.saml import forge
 from tests.sso.saml.forge import Sample, change, change_all, change_last, key_of
-from tests.sso.saml.judging import AUDIENCE, NAMES, NOW, RECIPIENT, Edit, good, keys, read, refusal
+from tests.sso.saml.judging import AUDIENCE, NAMES, NOW, RECIPIENT, REQUEST, Edit, good, keys, read, refusal
 
 # -- what is good --------------------------------------------------------------------------------------------------
 
@@ -131,6 +131,8 @@ SIGNED: dict[str, tuple[Edit, str]] = {
     ),
     "another recipient": (change(f'Recipient="{RECIPIENT}"', 'Recipient="https://x.example/acs"'), "saml-recipient"),
     "no recipient": (change(f'Recipient="{RECIPIENT}"', ""), "saml-recipient"),
+    "another request": (change_last(f'InResponseTo="{REQUEST}"', 'InResponseTo="_other"'), "saml-request"),
+    "no request": (change_last(f'InResponseTo="{REQUEST}"', ""), "saml-request"),
     "no subject": (change_all("<saml:Subject>.*</saml:Subject>", ""), "saml-malformed"),
     "no name": (change_all("<saml:NameID.*</saml:NameID>", ""), "saml-malformed"),
     "empty name": (change("ada@example.org", ""), "saml-value"),
