@@ -48,6 +48,45 @@ def hosts_are_named(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[C
 
 
 @register(Tags.security, deploy=True)
+def mail_has_a_server(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """On loopback it is one person's own, who reads what it says."""
+    environment = _environment()
+    if environment.smtp is not None or environment.listen.loopback:
+        return []
+    return [
+        Warning(
+            "There is no mail server: invitations and new passwords, with their codes, are written to standard error.",
+            hint="Name one in KEYSTEAD_SMTP_URL.",
+            id="kms.W006",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def proxies_are_named(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Whoever counts as a proxy says who is calling, and with which certificate."""
+    environment = _environment()
+    messages: list[CheckMessage] = []
+    if environment.client_certificate_header is not None and not environment.trusted_proxies:
+        messages.append(
+            Warning(
+                "A header for clients' certificates is named, but no proxy that may send it: it is never looked at.",
+                hint="Name the proxies in KEYSTEAD_TRUSTED_PROXIES.",
+                id="kms.W007",
+            )
+        )
+    if any(network.prefixlen == 0 for network in environment.trusted_proxies):
+        messages.append(
+            Warning(
+                "Every address counts as a trusted proxy, so every caller may say who it is.",
+                hint="Name the proxies alone in KEYSTEAD_TRUSTED_PROXIES.",
+                id="kms.W008",
+            )
+        )
+    return messages
+
+
+@register(Tags.security, deploy=True)
 def secret_files_are_private(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     environment = _environment()
     files = [
@@ -62,6 +101,8 @@ def secret_files_are_private(app_configs: Sequence[AppConfig] | None, **_: Any) 
         ("CA key", "KEYSTEAD_DATA", environment.tls_folder / "ca.key", False),
         ("security officer's PIN", "KEYSTEAD_DATA", environment.token_folder / "so.pin", False),
     ]
+    if environment.smtp_password_file is not None:
+        files.append(("mail password", "KEYSTEAD_SMTP_PASSWORD_FILE", environment.smtp_password_file, True))
     return [message for file in files for message in _judge(*file)]
 
 

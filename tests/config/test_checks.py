@@ -43,7 +43,31 @@ def test_answering_to_every_host_is_named(environment: Environment, settings: An
 
 
 @pytest.mark.parametrize(
-    "variables", [("KEYSTEAD_PIN_FILE",), ("KEYSTEAD_SECRET_KEY_FILE",), ("KEYSTEAD_TLS_KEY", "KEYSTEAD_TLS_CERT")]
+    ("variables", "ids"),
+    [
+        ({}, []),
+        ({"KEYSTEAD_TRUSTED_PROXIES": "10.0.0.1"}, []),
+        ({"KEYSTEAD_TRUSTED_PROXIES": "10.0.0.1", "KEYSTEAD_CLIENT_CERTIFICATE_HEADER": "Client-Cert"}, []),
+        ({"KEYSTEAD_CLIENT_CERTIFICATE_HEADER": "Client-Cert"}, ["kms.W007"]),
+        ({"KEYSTEAD_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, ["kms.W008"]),
+        ({"KEYSTEAD_TRUSTED_PROXIES": "::/0"}, ["kms.W008"]),
+    ],
+)
+def test_proxies_that_are_nobody_or_everybody_are_named(
+    variables: dict[str, str], ids: list[str], tmp_path: Path, settings: Any
+) -> None:
+    settings.KEYSTEAD = read_environment({"KEYSTEAD_DATA": str(tmp_path), **variables})
+    assert _ids(checks.proxies_are_named(None)) == ids
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        ("KEYSTEAD_PIN_FILE",),
+        ("KEYSTEAD_SECRET_KEY_FILE",),
+        ("KEYSTEAD_SMTP_PASSWORD_FILE",),
+        ("KEYSTEAD_TLS_KEY", "KEYSTEAD_TLS_CERT"),
+    ],
 )
 def test_a_secret_file_that_was_named_must_be_there_and_private(
     variables: tuple[str, ...], tmp_path: Path, settings: Any
