@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from fido2 import cbor
+from fido2.attestation.base import InvalidAttestation
 from fido2.cose import ES256, CoseKey
 from fido2.ctap1 import RegistrationData, SignatureData
 from fido2.server import Fido2Server
@@ -37,9 +37,9 @@ CHALLENGE_BYTES = 32
 MAX_CREDENTIAL_ID = 1023  # WebAuthn §7.1 step 17 (Level 2 §6.5.1)
 ALGORITHMS = (-7, -8, -257)  # ES256, EdDSA, RS256 (RFC 8152, RFC 8812), the most wanted first
 _MIN_RSA_BYTES = 2048 // 8
+_MAX_KEY_BYTES = 1100  # RSA of 8192 bits and its frame: checking a longer one is work that anybody could ask for
 _NAME = "Keystead"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, struct.error)
 
 T = TypeVar("T")
 
@@ -169,8 +169,9 @@ def challenge_in(client_data: bytes) -> bytes:
 
 def registered(party: RelyingParty, answer: Registration, *, challenge: bytes) -> NewKey:
     """The key that was made, or KeyRejected (§7.1). Attestation is not asked for, so none is looked at."""
+    client_data = _client_data(answer.client_data)
     with _well_formed():
-        client_data, attested = CollectedClientData(answer.client_data), AttestationObject(answer.attestation_object)
+        attested = AttestationObject(answer.attestation_object)
     made = attested.auth_data.credential_data
     _check(party, client_data, attested.auth_data, kind=CollectedClientData.TYPE.CREATE, challenge=challenge)
     if made is None:
@@ -211,6 +212,8 @@ def _checked_key(key: CoseKey) -> bytes:
     with _well_formed():
         if key.ALGORITHM == -257 and len(key[-1].lstrip(b"\0")) < _MIN_RSA_BYTES:
             raise KeyRejected("key-too-short")
+        if len(cbor.encode(dict(key))) > _MAX_KEY_BYTES:
+            raise KeyRejected("key-too-long")
         try:
             key.verify(b"nothing was signed", b"so this does not verify")
         except InvalidSignature:
@@ -228,8 +231,9 @@ def shown(
     known = _named(keys, answer.credential_id, u2f=answer.by_app_id)
     if answer.user_handle and not hmac.compare_digest(answer.user_handle, user_handle):
         raise KeyRejected("other-user")
+    client_data = _client_data(answer.client_data)
     with _well_formed():
-        client_data, data = CollectedClientData(answer.client_data), AuthenticatorData(answer.authenticator_data)
+        data = AuthenticatorData(answer.authenticator_data)
     _check(
         party,
         client_data,
@@ -339,10 +343,17 @@ def _check_u2f_client_data(party: RelyingParty, client_data: bytes, kind: str, c
 
 
 def _fields(client_data: bytes) -> dict[str, Any]:
+    """The client data, parsed. The library takes a challenge that is a number for a length, and makes as many bytes."""
     fields = json.loads(client_data)
-    if not isinstance(fields, dict):
-        raise ValueError("client data is no object")
+    if not isinstance(fields, dict) or not isinstance(fields["challenge"], str):
+        raise ValueError("client data is no object with a challenge")
     return fields
+
+
+def _client_data(client_data: bytes) -> CollectedClientData:
+    with _well_formed():
+        _fields(client_data)
+        return CollectedClientData(client_data)
 
 
 def _cose(known: KnownKey) -> dict[int, Any]:
@@ -357,14 +368,17 @@ def _hash(data: bytes) -> bytes:
 def _signed(verify: Callable[[], T]) -> T:
     try:
         return verify()
-    except InvalidSignature:
+    except (InvalidSignature, InvalidAttestation):
         raise KeyRejected("wrong-signature") from None
 
 
 @contextmanager
 def _well_formed(reason: str = "malformed") -> Iterator[None]:
-    """The library says what it does not like in exceptions of many kinds."""
+    """Whatever the parsers raise. They say what they do not like in exceptions of more kinds than they name: of struct,
+    of JSON, of X.509, their assertions."""
     try:
         yield
-    except (*_MALFORMED, UnsupportedAlgorithm):
+    except KeyRejected:
+        raise
+    except Exception:
         raise KeyRejected(reason) from None

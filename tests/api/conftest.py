@@ -11,8 +11,9 @@ import pytest
 
 from tests.kit.authenticator import ORIGIN
 from tests.kit.factors import Person
+from tests.kit.factors import newcomer as make_newcomer
 from tests.kit.http import DjangoOnly, serving
-from tests.kit.tenants import Tenant
+from tests.kit.tenants import Tenant, new_tenant
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,15 @@ def known_by_name(settings: Any) -> None:
 def person(client: httpx.Client, tenant: Tenant, known_by_name: None) -> Person:
     """An administrator of an account of their own, without second factors."""
     return Person(client, tenant, tenant.users["administrator"])
+
+
+@pytest.fixture(scope="module")
+def house(installation: None) -> Tenant:
+    """One account for all the newcomers of a module."""
+    return new_tenant()
+
+
+@pytest.fixture
+def newcomer(client: httpx.Client, house: Tenant, known_by_name: None) -> Person:
+    """An administrator without a password or second factors, for tests that begin with a session."""
+    return make_newcomer(client, house)

@@ -8,18 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+from django.contrib.auth.hashers import make_password
 
 from accounts import totp
 from accounts.clock import clock
-from accounts.models import TotpDevice, User
+from accounts.models import Membership, TotpDevice, User
 from accounts.principal import AuthenticationMethod
 from accounts.sessions import issue
 from tests.kit.authenticator import Authenticator
-from tests.kit.tenants import PASSWORD, Tenant, user_principal
+from tests.kit.tenants import PASSWORD, Tenant, unique, user_principal
 
 SHOW = "/sys/v1/session/auth/2fa"
 CONFIGURE = "/sys/v1/session/config_2fa"
 USERS = "/sys/v1/users"
+NO_PASSWORD = make_password(None)
 
 
 @dataclass
@@ -84,8 +86,10 @@ class Login:
         return self.post(f"{CONFIGURE}/auth", {"password": password})
 
     def enrolment(self, protocol: str = "fido2") -> dict[str, Any]:
-        answer: dict[str, Any] = self.post(f"{CONFIGURE}/new_challenge?protocol={protocol}").json()
-        return answer
+        """Creation options; where they are refused, a challenge that is nobody's."""
+        answered = self.post(f"{CONFIGURE}/new_challenge?protocol={protocol}")
+        made: dict[str, Any] = answered.json() if answered.is_success else {"challenge": "eA", "u2f_challenge": "eA"}
+        return made
 
     def add_key(self, key: Authenticator, name: str = "key") -> httpx.Response:
         return self.change(add_mfa_devices=[{"name": name, "attestationResult": key.create(self.enrolment())}])
@@ -150,3 +154,10 @@ class Person:
         phone = login.begin_phone()
         assert login.confirm(phone).status_code == 204
         return login, phone
+
+
+def newcomer(client: httpx.Client, tenant: Tenant) -> Person:
+    """Another member of the account, without a password: hashing one takes longer than most tests."""
+    user = User.objects.create(email=f"{unique('user')}@example.org", email_verified=True, password=NO_PASSWORD)
+    Membership.objects.create(user=user, account=tenant.account, role="administrator")
+    return Person(client, tenant, user)
