@@ -120,7 +120,8 @@ def _deliver(prepared: Sequence[_Prepared], now: datetime) -> list[bool]:
     mails = get_connection()
     try:
         mails.open()
-    except Exception as error:
+    except Exception as error:  # of the mail server's making: whatever it is, the mails wait
+        mails.close()
         return [_failed(each, error, now) for each in prepared]
     try:
         return [_send(mails, each, now) for each in prepared]
@@ -133,7 +134,7 @@ def _send(mails: BaseEmailBackend, prepared: _Prepared, now: datetime) -> bool:
     message.connection = mails
     try:
         message.send()
-    except Exception as error:  # of the mail server's making: whatever it is, the others are to be sent
+    except Exception as error:  # the others are to be sent
         return _failed(prepared, error, now)
     with transaction.atomic():
         if prepared.code is not None:

@@ -17,10 +17,10 @@ from accounts.models import CodePurpose, Membership, User
 from kms.audit.entry import Category
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
-from kms.operations.errors import AccessDenied, Conflict, NotFound
+from kms.operations.errors import Conflict, NotFound
 from kms.operations.invitations import checked_address
 from kms.operations.mailed_codes import code_of, mail, refused
-from kms.operations.passwords import matches, resolve_own_user
+from kms.operations.passwords import admit_password, demand_password, resolve_own_user
 from kms.operations.users import UserView, group_roles
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -64,8 +64,7 @@ def request_confirmation(call: Call, _command: RequestConfirmation, user: User) 
 
 def change_address(call: Call, command: ChangeAddress, user: User) -> UserView:
     """The old one holds until the new one is confirmed, and whether that is another's is not said."""
-    if not matches(user, command.password):
-        raise AccessDenied("wrong-password", "The current password is not right")
+    demand_password(call, user, command.password)
     wanted = checked_address(command.email)
     user.new_email = "" if wanted == user.email else wanted
     user.save(update_fields=["new_email"])
@@ -108,6 +107,13 @@ def _resolve_named_self(call: Call, command: _About) -> Sequence[Resolved]:
 _operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(RequestConfirmation, "user.request-confirmation", _resolve_named_self, request_confirmation),
-    _operation(ChangeAddress, "user.change-address", _resolve_named_self, change_address),
-    _operation(ConfirmAddress, "user.confirm-address", _resolve_named_self, confirm_address),
+    _operation(
+        ChangeAddress,
+        "user.change-address",
+        _resolve_named_self,
+        change_address,
+        on_self=True,
+        admit=admit_password,
+    ),
+    _operation(ConfirmAddress, "user.confirm-address", _resolve_named_self, confirm_address, on_self=True),
 )

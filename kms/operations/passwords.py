@@ -11,12 +11,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from accounts import addresses, codes, outbox, passwords
+from accounts import addresses, codes, outbox, passwords, throttle
 from accounts.models import CodePurpose, Session, User
-from kms.audit.entry import Category, Detail
+from accounts.principal import Principal, PrincipalKind
+from accounts.throttle import Attempt
+from kms.audit.entry import CallContext, Category, Detail
 from kms.crypto.errors import ParameterInvalid
+from kms.operations import attempts
+from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
-from kms.operations.errors import AccessDenied, InvalidRequest
+from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.mailed_codes import code_of, resolve_public
 from kms.secret import SecretBytes
 from policies.decision import Target
@@ -57,8 +61,7 @@ class ResetPassword(Command):
 
 
 def change_password(call: Call, command: ChangePassword, user: User) -> None:
-    if not matches(user, command.current):
-        raise AccessDenied("wrong-password", "The current password is not right")
+    demand_password(call, user, command.current)
     set_password(user, command.new, call.now, keep=call.principal.session)
 
 
@@ -104,8 +107,17 @@ def checked_password(password: SecretBytes, user: User) -> str:
         raise ParameterInvalid(str(error)) from None
 
 
-def matches(user: User, password: SecretBytes) -> bool:
-    return user.check_password(_text(password))
+def demand_password(call: Call, user: User, current: SecretBytes) -> None:
+    """The person at a session that is open shows that it is theirs. Its operation has ``admit_password``."""
+    if not user.check_password(_text(current)):
+        raise AccessDenied("wrong-password", "The current password is not right")
+    attempts.clear(Attempt(throttle.PASSWORD, user.id, call.context.client_ip))
+
+
+def admit_password(principal: Principal, _command: Command, context: CallContext) -> None:
+    """The same door as the login's: it is the same secret."""
+    if principal.kind is PrincipalKind.USER:
+        attempts.reserve(Attempt(throttle.PASSWORD, principal.id, context.client_ip))
 
 
 def _text(secret: SecretBytes) -> str:
@@ -119,10 +131,12 @@ def resolve_own_user(permission: Permission) -> Any:
     """The calling user's row, locked."""
 
     def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
-        user = codes.lock_user(call.principal.id)
-        if user is None:
+        if call.principal.kind is PrincipalKind.APP:
             raise InvalidRequest("This is about a user; an app has nothing of the kind")
-        return (Resolved(permission, Target("user", user.id, call.principal.account), user),)
+        user = codes.lock_user(call.principal.id)
+        if user is None and call.principal.kind is PrincipalKind.USER:
+            raise NotFound(absent("user"))  # deleted while it called
+        return (Resolved(permission, Target("user", call.principal.id, call.principal.account), user),)
 
     return resolve
 
@@ -134,7 +148,14 @@ def _describe_request(command: RequestPasswordReset) -> Mapping[str, Detail]:
 
 _operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(ChangePassword, "user.change-password", resolve_own_user(Permission.OWN_PASSWORD), change_password),
+    _operation(
+        ChangePassword,
+        "user.change-password",
+        resolve_own_user(Permission.OWN_PASSWORD),
+        change_password,
+        on_self=True,
+        admit=admit_password,
+    ),
     _operation(
         RequestPasswordReset,
         "user.forgot-password",

@@ -17,6 +17,7 @@ from kms.audit.entry import Category
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
+from kms.operations.external_roles import external_group_roles
 from kms.operations.groups import groups_to_join
 from kms.operations.own_factors import Device, devices_of, devices_of_all
 from kms.operations.queries import Page, paged
@@ -77,10 +78,13 @@ class ListOwnAccounts(Command):
 
 @dataclass(frozen=True, slots=True)
 class UserView:
+    """``groups`` are given by hand, ``external`` by an identity provider's groups as they were last asked for."""
+
     user: User
     membership: Membership | None
     groups: GroupRoles
     devices: tuple[Device, ...] = ()
+    external: GroupRoles = field(default_factory=dict)
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -97,7 +101,11 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
         by_user.setdefault(user, {})[group] = role
     call.details["returned"] = len(rows)
     devices = devices_of_all(m.user_id for m in rows)
-    return [UserView(m.user, m, by_user.get(m.user_id, {}), devices.get(m.user_id, ())) for m in rows]
+    external = external_group_roles([m.user_id for m in rows], call.account)
+    return [
+        UserView(m.user, m, by_user.get(m.user_id, {}), devices.get(m.user_id, ()), external.get(m.user_id, {}))
+        for m in rows
+    ]
 
 
 def get_user(call: Call, _command: GetUser, payload: tuple[User, Membership | None]) -> UserView:
@@ -173,7 +181,8 @@ def view_of(call: Call, user: User) -> UserView:
 
 
 def _view(call: Call, user: User, membership: Membership | None) -> UserView:
-    return UserView(user, membership, group_roles(user, call), devices_of(user.id))
+    external = external_group_roles([user.id], call.principal.account or UUID(int=0)).get(user.id, {})
+    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external)
 
 
 def group_roles(user: User, call: Call) -> dict[UUID, str]:
@@ -221,10 +230,12 @@ def resolve_user(permission: Permission, *, lock: bool = False) -> Any:
 
 
 def _resolve_own_user(call: Call, _command: DeleteOwnUser) -> Sequence[Resolved]:
-    user = codes.lock_user(call.principal.id)
-    if user is None:
+    if call.principal.kind is PrincipalKind.APP:
         raise InvalidRequest("Users delete themselves; an app is deleted by an administrator")
-    return (Resolved(Permission.OWN_USER_DELETE, Target("user", user.id, call.principal.account), user),)
+    user = codes.lock_user(call.principal.id)
+    if user is None and call.principal.kind is PrincipalKind.USER:
+        raise NotFound(absent("user"))  # deleted while it called
+    return (Resolved(Permission.OWN_USER_DELETE, Target("user", call.principal.id, call.principal.account), user),)
 
 
 def _resolve_stale(call: Call, command: DeleteStaleUser) -> Sequence[Resolved]:
@@ -239,6 +250,8 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     groups = [*command.set_groups, *command.remove_groups]
     administrative = command.role is not None or command.enabled is not None
     if command.user == call.principal.id and not administrative and not groups:
+        if call.principal.provider is not None:
+            raise AccessDenied("vouched-for", "Names are the person's in every account; log in with your own password")
         return (Resolved(Permission.OWN_PROFILE, Target("user", command.user, call.account), found),)
     named = any(getattr(command, name) is not None for name in ("first_name", "last_name", "description"))
     if named and command.user != call.principal.id:
@@ -255,7 +268,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         RemoveUser, "user.remove", resolve_user(Permission.USER_DELETE, lock=True), remove_user, irreversible=True
     ),
-    _operation(DeleteOwnUser, "user.delete", _resolve_own_user, delete_own_user, irreversible=True),
+    _operation(DeleteOwnUser, "user.delete", _resolve_own_user, delete_own_user, irreversible=True, on_self=True),
     _operation(DeleteStaleUser, "user.delete-stale", _resolve_stale, delete_stale_user, irreversible=True),
     _operation(ListOwnAccounts, "user.list-accounts", resolve_own(Permission.OWN_ACCOUNTS), list_own_accounts),
 )
