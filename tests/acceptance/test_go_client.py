@@ -1,4 +1,4 @@
-"""The vendor's Go client as a module, unmodified: see `go/main.go` for what each step does."""
+"""The vendor's Go client as a module, unmodified: see `go/*.go` for what each step does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ NOT_YET: dict[str, str] = {}
 
 
 def _names() -> list[str]:
-    return re.findall(r'^\tstep\("(\w+)"', (PROGRAM / "main.go").read_text(), re.MULTILINE)
+    sources = "".join(path.read_text() for path in sorted(PROGRAM.glob("*.go")))
+    return re.findall(r'^\tstep\("(\w+)"', sources, re.MULTILINE)
 
 
 def _marked(name: str) -> ParameterSet:

@@ -1,5 +1,5 @@
 // A program that uses the vendor's Go client as a module, unmodified. Each step prints `ok NAME` or `FAIL NAME why`; a
-// failed one does not end the run, but what stands on it fails too. test_go_client.py reads the names from this file.
+// failed one does not end the run, but what stands on it fails too. test_go_client.py reads the names from these files.
 package main
 
 import (
@@ -133,6 +133,8 @@ func main() {
 	keysOfKeys()
 	batches()
 	lives()
+	proofs()
+	certificates()
 	ending()
 }
 
