@@ -11,7 +11,6 @@ nobody is asked. The event loop calls no database: a thread makes a new context,
 from __future__ import annotations
 
 import base64
-import contextlib
 import logging
 import ssl
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 import psycopg
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import close_old_connections, connection
 from django.db.models import Q
 
 from accounts.clock import clock
@@ -31,6 +30,7 @@ from accounts.models import AppCredential, CredentialKind
 logger = logging.getLogger(__name__)
 
 CHANNEL = "keystead_client_trust"  # notified by triggers (accounts' migrations)
+FIRST_LOOK_SECONDS = 5.0
 POLL_SECONDS = 5.0  # a notification may be lost, and an overlap ends without one
 
 Anchors = tuple[bytes, ...]
@@ -69,11 +69,13 @@ def client_trust(_config: object, make: Callable[[], ssl.SSLContext]) -> ClientT
 
 
 def start(trust: ClientTrust) -> Follower:
-    """Trust what the database says now, and follow it in a thread until the process ends."""
+    """Trust what the database says now, and follow it in a thread until the process ends.
+
+    The caller may be on the event loop, which may wait for a thread but not ask the database itself.
+    """
     follower = Follower(trust)
-    with contextlib.suppress(DatabaseError):  # the thread goes on trying
-        follower.look()
     threading.Thread(target=follower.run, name="client-trust", daemon=True).start()
+    follower.looked.wait(FIRST_LOOK_SECONDS)  # without a database the thread goes on trying, and nobody is trusted
     return follower
 
 
@@ -84,6 +86,7 @@ class Follower:
         self._trust = trust
         self._trusted: Anchors = ()
         self._stopped = threading.Event()
+        self.looked = threading.Event()
 
     def stop(self) -> None:
         """With the next notification, or the next poll."""
@@ -106,6 +109,7 @@ class Follower:
             listening.execute(f"LISTEN {CHANNEL}")
             while not self._stopped.is_set():
                 self.look()
+                self.looked.set()
                 for _ in listening.notifies(timeout=POLL_SECONDS, stop_after=1):
                     pass
 
