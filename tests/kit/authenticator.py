@@ -67,8 +67,7 @@ class Authenticator:
 
     def create(self, options: dict[str, Any], *, kind: str = "webauthn.create") -> dict[str, Any]:
         """The answer to ``PublicKeyCredentialCreationOptions``, in the vendor's JSON."""
-        cose = cbor.encode(self.cose())
-        attested = bytes(16) + struct.pack(">H", len(self.credential_id)) + self.credential_id + cose
+        attested = bytes(16) + struct.pack(">H", len(self.credential_id)) + self.credential_id + self.encoded_cose()
         data = self.authenticator_data(self.flags | AT) + attested
         attestation = cbor.encode({"fmt": "none", "attStmt": {}, "authData": data})
         response = {
@@ -106,6 +105,9 @@ class Authenticator:
             return {1: 3, 3: RS256, -1: numbers.n.to_bytes(self.rsa_size // 8, "big"), -2: b"\x01\x00\x01"}
         point = public.public_numbers()
         return {1: 2, 3: ES256, -1: 1, -2: point.x.to_bytes(32, "big"), -3: point.y.to_bytes(32, "big")}
+
+    def encoded_cose(self) -> bytes:
+        return cbor.encode(self.cose())
 
     def sign(self, data: bytes) -> bytes:
         if isinstance(self.key, ed25519.Ed25519PrivateKey):

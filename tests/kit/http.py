@@ -19,9 +19,9 @@ from kms.api.lean import LeanEdge
 
 
 class InProcessServer:
-    """Serves an ASGI application in a thread until closed."""
+    """Serves an ASGI application in a thread until closed; ``tls`` are uvicorn's settings for a certificate."""
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, **tls: Any) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
@@ -31,6 +31,7 @@ class InProcessServer:
             lifespan="off",
             ws="none",
             proxy_headers=False,  # as the server itself: headers of a caller are no evidence
+            **tls,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
@@ -40,7 +41,12 @@ class InProcessServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        port: int = self._socket.getsockname()[1]
+        return port
 
     def close(self) -> None:
         self._server.should_exit = True
