@@ -29,6 +29,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PORTS = {"https": 443, "http": 80, "ldaps": 636, "ldap": 389}
 # What the registry has given out as unicast (RFC 4291 §2.4); the rest is local, deprecated or translates to IPv4.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_LOOPBACK = ipaddress.ip_address("127.0.0.1")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 # A host that ends in a number is an IPv4 address to some resolvers: 127.1, 0x7f.1, 2130706433 (WHATWG URL §3.5).
 _NUMERIC = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$")
@@ -53,8 +54,9 @@ class Answer:
 def check_url(url: str, *, schemes: tuple[str, ...] = ("https",)) -> None:
     """Refuse at once what would never be called, so that a setting is not saved with it."""
     host, _ = _parts(url, schemes)
-    if _literal(host) is not None or host.rstrip(".") == "localhost":
-        address_of(host)
+    literal = _LOOPBACK if host.rstrip(".") == "localhost" else _literal(host)
+    if literal is not None:
+        _judge(host, [literal])
 
 
 def fetch(
@@ -81,8 +83,8 @@ def fetch(
             with closing(channel), closing(http.client.HTTPConnection(host, port)) as connection:
                 connection.sock = channel
                 connection.request(method, target, body=body, headers={**sent, **(headers or {})})
-                response = connection.getresponse()
-                content = response.read(MAX_BYTES + 1)
+                with closing(connection.getresponse()) as response:
+                    content = response.read(MAX_BYTES + 1)
         if out_of_time.is_set():
             raise TimeoutError
     except (http.client.HTTPException, OSError) as error:
@@ -99,7 +101,10 @@ def address_of(host: str) -> Address:
 
 def addresses_of(host: str) -> list[Address]:
     literal = _literal(host)
-    found = [literal] if literal is not None else _resolve(host)
+    return _judge(host, [literal] if literal is not None else _resolve(host))
+
+
+def _judge(host: str, found: list[Address]) -> list[Address]:
     for address in found:
         if not _allowed(host, address):
             raise OutboundRefused(f"{host} is not an address that the server may call (KEYSTEAD_OUTBOUND_ALLOW)")

@@ -226,7 +226,8 @@ def test_groups_at_the_provider_are_roles_here_until_they_are_taken_away(
     password = client.post("/sys/v1/session/auth", auth=(member.email, PASSWORD))
     client.post("/sys/v1/session/select_account", json={"acct_id": str(tenant.account.id)}, headers=bearer(password))
     assert client.get(path, headers=bearer(password)).status_code == 404  # the provider's word counts in its sessions
-    for groups in ({"groups": ["custodians"]}, {"groups": []}, {}):
+    stated: tuple[dict[str, Any], ...] = ({"groups": ["custodians"]}, {"groups": []}, {})
+    for groups in stated:
         ExternalGrant.objects.get_or_create(role=role, user=member)
         openid.log_in(subject, email=member.email, email_verified=True, **groups)
         log_in(openid, client, provider)
