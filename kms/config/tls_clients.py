@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "keystead_client_trust"  # notified by triggers (accounts' migrations)
 FIRST_LOOK_SECONDS = 5.0
+FIRST_LOOK_SECONDS = 5.0
 POLL_SECONDS = 5.0  # a notification may be lost, and an overlap ends without one
 
 Anchors = tuple[bytes, ...]
@@ -122,6 +123,7 @@ class Follower:
         if anchors != self._trusted:
             self._trust.trust(anchors)
             self._trusted = anchors
+        self.looked.set()
 
 
 def _credentials() -> Iterator[AppCredential]:
