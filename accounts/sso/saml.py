@@ -49,14 +49,21 @@ for _prefix, _namespace in (("saml", ASSERTION), ("samlp", PROTOCOL), ("md", MET
 
 
 def parse_settings(settings: Mapping[str, Any], _secrets: frozenset[str]) -> Config:
-    """``metadata`` is the provider's, and kept as it came. Which attributes mean what is said beside it."""
+    """``metadata`` is the provider's, and kept as it came. Which attributes mean what is said beside it.
+
+    What was read of the metadata may come back with it, unchanged: who reads settings and writes them means no harm.
+    """
     metadata = settings.get("metadata")
     if not isinstance(metadata, str) or not metadata.strip():
         raise SettingInvalid("metadata is the identity provider's metadata, an XML text")
-    given = Given({name: value for name, value in settings.items() if name != "metadata"})
+    described = _described(metadata)
+    for name, value in described.items():
+        if settings.get(name, value) != value:
+            raise SettingInvalid(f"{name} is what the metadata says; leave it out")
+    given = Given({name: value for name, value in settings.items() if name != "metadata" and name not in described})
     config: Config = {
         "metadata": metadata,
-        **_described(metadata),
+        **described,
         "email_attribute": given.text("email_attribute"),
         "groups_attribute": given.text("groups_attribute"),
         "first_name_attribute": given.text("first_name_attribute"),

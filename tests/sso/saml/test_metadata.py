@@ -181,6 +181,13 @@ def test_settings_that_there_are_not_are_refused_by_name(setting: dict[str, Any]
     assert next(iter(setting)) in refused(metadata(key_of("rsa")), **setting)
 
 
+def test_settings_that_were_read_may_be_written() -> None:
+    config = parsed(metadata(key_of("rsa")), email_attribute="mail", name_id_format="persistent")
+    assert parse_settings(config, frozenset()) == config
+    with pytest.raises(SettingInvalid, match="certificates is what the metadata says"):
+        parse_settings({**config, "metadata": metadata(key_of("ec"))}, frozenset())
+
+
 @pytest.mark.parametrize("value", [None, 7, ["<x/>"], b"<x/>"])
 def test_metadata_is_a_text(value: Any) -> None:
     assert "metadata is" in refused(value)
