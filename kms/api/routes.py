@@ -11,13 +11,17 @@ from kms.api.wire import (
     accounts,
     apps,
     attestation,
+    auth_config,
     batch,
     copies,
     crypto,
     custody,
     derivation,
+    discovery,
+    external_roles,
     groups,
     inspection,
+    ldap,
     lifecycle,
     logs,
     multipart,
@@ -36,8 +40,10 @@ from kms.api.wire.base import Endpoint
 ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
     *session_lists.ENDPOINTS,
+    *discovery.ENDPOINTS,
     *second_factors.ENDPOINTS,
     *accounts.ENDPOINTS,
+    *auth_config.ENDPOINTS,
     *users.ENDPOINTS,
     *user_codes.ENDPOINTS,
     *groups.ENDPOINTS,
@@ -56,6 +62,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *logs.ENDPOINTS,
     *statistics.ENDPOINTS,
     *saml.ENDPOINTS,
+    *external_roles.ENDPOINTS,
+    *ldap.ENDPOINTS,
 )
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 

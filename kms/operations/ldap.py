@@ -37,7 +37,7 @@ MAX_FILTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class TestCredentials:
+class TriedCredentials:
     """Somebody's password, tried as at a login: by their address, or by the entry's name."""
 
     password: str = field(repr=False)
@@ -51,7 +51,7 @@ class TryDirectory(Command):
 
     config: Mapping[str, Any]
     secrets: Secrets = field(default_factory=dict, repr=False)
-    credentials: TestCredentials | None = None
+    credentials: TriedCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

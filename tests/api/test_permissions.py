@@ -28,6 +28,7 @@ from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
 from kms.operations.executor import execute
+from kms.operations.external_roles import CreateExternalRole
 from kms.operations.groups import UpdateGroup
 from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
@@ -212,6 +213,16 @@ def spare_provider(world: World) -> dict[str, str]:
     return {"provider_id": str(row.id)}
 
 
+def role_body(world: World) -> dict[str, Any]:
+    return {"name": unique("group"), "kind": "oidc-group", "source_id": spare_provider(world)["provider_id"]}
+
+
+def spare_role(world: World) -> dict[str, str]:
+    body = role_body(world)
+    view = execute(world.tenant.alice, CreateExternalRole(body["name"], UUID(body["source_id"]), "oidc"))
+    return {"external_role_id": str(view.row.id)}
+
+
 CASES: dict[str, Case] = {
     "Refresh": Case("alice", 204, 204),
     "Reauthenticate": Case("alice", 200, 200),
@@ -237,6 +248,11 @@ CASES: dict[str, Case] = {
     "GetIdentityProvider": Case("alice", 404, path=spare_provider),
     "UpdateIdentityProvider": Case("alice", 404, path=spare_provider, body=lambda _w: {"name": "changed"}),
     "DeleteIdentityProvider": Case("alice", 404, path=spare_provider),
+    "ListExternalRoles": Case("alice", 200, 200),
+    "CreateExternalRole": Case("alice", body=role_body),
+    "GetExternalRole": Case("alice", 200, path=spare_role),
+    "UpdateExternalRole": Case("alice", path=spare_role, body=lambda _w: {"account_role": ["ACCOUNTMEMBER"]}),
+    "DeleteExternalRole": Case("alice", path=spare_role),
     "ListUsers": Case("alice", 200, 200),
     "GetUserAccounts": Case("alice", 200, 200),
     "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),
@@ -365,6 +381,9 @@ ELSEWHERE = {
     "SamlSpMetadata",
     "AuthDiscover",
     "TestIdentityProvider",
+    "TestLdapConfig",
+    "LdapSearch",
+    "SyncExternalRole",
     "Batch",
     *MAILED,
     *FACTORS,

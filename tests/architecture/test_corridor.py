@@ -64,6 +64,7 @@ REVEALS = {
         "kms/operations/cipher_state.py",
         "open_state",
     ): "a state's own secret, under which the cipher's place is encrypted",
+    ("kms/operations/ldap.py", "try_directory"): "the directory is asked with the secrets that are tried",
     ("kms/operations/mailed_codes.py", "code_of"): "a mailed code is compared by its digest",
     ("kms/operations/passwords.py", "_text"): "the password policy and the hasher take text",
     ("kms/operations/providers.py", "_seal"): "a provider's secrets are sealed together, by name",

@@ -64,6 +64,7 @@ def test_what_deletes_is_announced(operation: Any) -> None:
 # -- endpoints -----------------------------------------------------------------------------------------------------
 
 _KEY = {"key": {"name": "k"}}
+_DIRECTORY = {"dn_resolution": {"method": "search-by-mail"}, "tls": {"mode": "required"}}
 # What a valid body holds beyond the fields that its struct requires.
 _MORE: dict[str, dict[str, Any]] = {
     "Authenticate": {"method": "password", "email": "a@example.org", "password": "x"},
@@ -96,6 +97,9 @@ _MORE: dict[str, dict[str, Any]] = {
     "CreateAccount": {"name": "a"},
     "InviteUser": {"user_email": "a@example.org"},
     "CreateGroup": {"name": "g"},
+    "CreateExternalRole": {"name": "cn=g,dc=org", "kind": "ldap-group", "source_id": ONE},
+    "TestLdapConfig": {"ldap": {"name": "d", "ldap_url": "ldaps://d", **_DIRECTORY}},
+    "LdapSearch": {"filters": [{"name": "cn", "value": "x"}], "scope": "whole-subtree"},
     "CreateApp": {"name": "a", "add_groups": {str(ONE): []}},
 }
 
@@ -113,10 +117,11 @@ def body_of(endpoint: Endpoint) -> Any:
 
 def least(struct: Any, name: str, *, keyed: bool) -> dict[str, Any]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    values = {key: value(field.type, name) for key, field in fields.items() if field.required}
+    more = {key: value for key, value in _MORE.get(name, {}).items() if key in fields}
+    values = {key: value(field.type, name) for key, field in fields.items() if field.required and key not in more}
     if keyed and "key" in fields:
         values |= _KEY
-    return values | {key: value for key, value in _MORE.get(name, {}).items() if key in fields}
+    return values | more
 
 
 def value(kind: Any, name: str) -> Any:

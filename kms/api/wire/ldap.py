@@ -8,7 +8,7 @@ from uuid import UUID
 from accounts.sso.ldap import Entry
 from kms.api.wire.auth_ldap import AuthConfigLdap, ldap_settings
 from kms.api.wire.base import Endpoint, Request, Response, WireCall, WireError, nothing, path_id, unsupported
-from kms.operations.ldap import SearchDirectory, TestCredentials, TryDirectory
+from kms.operations.ldap import SearchDirectory, TriedCredentials, TryDirectory
 
 
 class LdapTestCredentials(Request):
@@ -54,7 +54,7 @@ def _test(call: WireCall) -> TryDirectory:
     unsupported(account_role=given.account_role)
     if bool(given.email) == bool(given.dn):
         raise WireError("Invalid request: test_credentials takes an email or a dn")
-    credentials = TestCredentials(given.password, given.email or "", given.dn or "")
+    credentials = TriedCredentials(given.password, given.email or "", given.dn or "")
     return TryDirectory(settings.config, settings.secrets, credentials)
 
 

@@ -227,15 +227,22 @@ def flags_of(membership: Membership | None) -> list[str]:
     return flags
 
 
+_STRONGER = ["GROUPADMINISTRATOR"]
+
+
+def _wire_groups(roles: Mapping[UUID, str]) -> dict[str, list[str]]:
+    return {str(group): [WIRE_GROUP_ROLE[role]] for group, role in roles.items()}
+
+
 def user(view: UserView) -> UserResponse:
     row = view.user
-    groups = {str(group): [WIRE_GROUP_ROLE[role]] for group, role in view.groups.items()}
+    explicit, external = _wire_groups(view.groups), _wire_groups(view.external)
     return UserResponse(
         user_id=row.id,
         user_email=row.email,
         account_role=flags_of(view.membership),
-        groups=groups,
-        explicit_groups=groups,
+        groups={**external, **explicit, **{group: role for group, role in external.items() if role == _STRONGER}},
+        explicit_groups=explicit,
         mfa_devices=webauthn.mfa_devices(view.devices),
         u2f_devices=webauthn.mfa_devices(device for device in view.devices if device.u2f),
         email_verified=row.email_verified,
