@@ -147,7 +147,8 @@ def keys_of(config: Mapping[str, Any], kid: str | None) -> KeySet:
     """The keys that the settings name: stored, or fetched when they are wanted. Raises KeysUnavailable."""
     keys = config.get("keys", {})
     if keys.get("kind") == "fetched":
-        return jwks.fetched.keys(keys["url"], kid, keys["cache_duration"])
+        at = jwks.address(keys["url"], keys.get("ca_certificates", ()))
+        return jwks.fetched.keys(at, kid, keys["cache_duration"])
     return _stored(tuple(sorted(keys.get("keys", {}).items())))
 
 

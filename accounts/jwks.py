@@ -5,13 +5,15 @@ It must not know tokens, apps or identity providers: who takes which key's word 
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import math
+import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,11 +247,25 @@ class FetchedKeys:
             kept.tried_at = self._now()
 
 
-def _document(url: str) -> bytes:
-    answer = outbound.fetch(url, headers={"Accept": "application/jwk-set+json, application/json"})
+def address(url: str, authorities: Iterable[str] = ()) -> str:
+    """Where a set is and which authorities (DER in base64) its server's certificate may be of; none are the system's.
+
+    A URL holds no line end, so the two stay apart, and one server under two trusts is two addresses.
+    """
+    return "\n".join((url, *authorities))
+
+
+def _document(at: str) -> bytes:
+    url, *authorities = at.split("\n")
+    trust = ssl.create_default_context(cadata=_pem(authorities)) if authorities else None
+    answer = outbound.fetch(url, headers={"Accept": "application/jwk-set+json, application/json"}, trust=trust)
     if answer.status != 200:
         raise outbound.OutboundFailed(f"the answer was {answer.status}")
     return answer.body
+
+
+def _pem(authorities: Iterable[str]) -> str:
+    return "".join(ssl.DER_cert_to_PEM_cert(base64.b64decode(text)) for text in authorities)
 
 
 fetched = FetchedKeys(_document)

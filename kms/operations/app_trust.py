@@ -73,8 +73,11 @@ class StoredKeys:
 
 @dataclass(frozen=True, slots=True)
 class FetchedKeys:
+    """``authorities`` are of the server at the URL; none are the system's."""
+
     url: str
     cache_seconds: int = DEFAULT_CACHE_SECONDS
+    authorities: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def trust_of(wanted: NewCredential, account: UUID, now: datetime) -> tuple[Crede
     if isinstance(wanted, TrustedAuthorities):
         return CredentialKind.TRUSTED_CA, _authorities(wanted, now)
     if isinstance(wanted, SignedTokens):
-        return CredentialKind.SIGNED_JWT, _tokens(wanted, account)
+        return CredentialKind.SIGNED_JWT, _tokens(wanted, account, now)
     if isinstance(wanted, DirectoryLogin):
         return CredentialKind.LDAP, _directory(wanted, account)
     return CredentialKind.SECRET, {}
@@ -203,7 +206,7 @@ def _text_of(der: bytes) -> str:
 # -- tokens --------------------------------------------------------------------------------------------------------
 
 
-def _tokens(wanted: SignedTokens, account: UUID) -> Config:
+def _tokens(wanted: SignedTokens, account: UUID, now: datetime) -> Config:
     issuers = _names(wanted.issuers, "issuers", MAX_ISSUERS)
     audiences = own_audiences(account) if wanted.audiences is None else _audiences(wanted.audiences, account)
     algorithms = sorted(jwks.ALGORITHMS if wanted.algorithms is None else set(wanted.algorithms))
@@ -221,7 +224,7 @@ def _tokens(wanted: SignedTokens, account: UUID) -> Config:
         "algorithms": algorithms,
         "max_age": wanted.max_age,
         "once": wanted.once,
-        "keys": _keys(wanted.keys),
+        "keys": _keys(wanted.keys, now),
     }
 
 
@@ -255,7 +258,7 @@ def _names(given: Iterable[str], what: str, most: int, *, least: int = 1) -> lis
     return names
 
 
-def _keys(wanted: StoredKeys | FetchedKeys) -> Config:
+def _keys(wanted: StoredKeys | FetchedKeys, now: datetime) -> Config:
     if isinstance(wanted, StoredKeys):
         return {"kind": "stored", "keys": _stored(wanted)}
     if not MIN_CACHE_SECONDS <= wanted.cache_seconds <= MAX_CACHE_SECONDS:
@@ -264,7 +267,11 @@ def _keys(wanted: StoredKeys | FetchedKeys) -> Config:
         outbound.check_url(wanted.url)
     except outbound.OutboundRefused as refused:
         raise ParameterInvalid(str(refused)) from None
-    return {"kind": "fetched", "url": wanted.url, "cache_duration": wanted.cache_seconds}
+    if len(wanted.authorities) > MAX_AUTHORITIES:
+        raise ParameterInvalid(f"trust at most {MAX_AUTHORITIES} certificate authorities")
+    authorities = [_text_of(_authority(each, now)) for each in wanted.authorities]
+    fetched = {"kind": "fetched", "url": wanted.url, "cache_duration": wanted.cache_seconds}
+    return fetched | ({"ca_certificates": authorities} if authorities else {})
 
 
 def _stored(wanted: StoredKeys) -> dict[str, str]:

@@ -97,17 +97,31 @@ def confused() -> Iterator[tuple[str, str]]:
     yield "ES256 by an RSA key", by_hand({"alg": "ES256", "kid": "key-1"}, ISSUER.claims(), rsa_key(), "RS256")
     yield "PS256 said, RS256 done", signed({"alg": "PS256", "kid": "key-1"})
     yield "ES256 key as RS256", by_hand({"alg": "RS256", "kid": "key-2"}, ISSUER.claims(), rsa_key(), "RS256")
-    for algorithm in (None, 1, ["RS256"], {"RS256": 1}, "rs256", "RS256 ", "ES256K", "HS256", "RS1"):
-        yield f"alg {algorithm!r}", signed(ISSUER.header(alg=algorithm))
+    others: list[Any] = [None, 1, ["RS256"], {"RS256": 1}, "rs256", "RS256 ", "ES256K", "HS256", "RS1"]
+    for stated in others:
+        yield f"alg {stated!r}", signed(ISSUER.header(alg=stated))
 
 
 def headers() -> Iterator[tuple[str, str]]:
+    values: list[Any] = [["exp"], [], ["b64"], False, True, "JWT", "DEF", None, {}]
     for name in ("crit", "b64", "enc", "zip", "cty"):
-        for value in (["exp"], [], ["b64"], False, True, "JWT", "DEF", None, {}):
+        for value in values:
             head = {**ISSUER.header(), name: value}
             yield f"{name} {value!r}", signed(json.dumps(head))
     yield "crit of something unknown", signed({**ISSUER.header(), "crit": ["x-new"], "x-new": True})
-    for kid in ("../../etc/passwd", "/dev/null", "key-1' OR '1'='1", "key-3", "", "KEY-1", "key-1 ", 1, ["key-1"], {}):
+    kids: list[Any] = [
+        "../../etc/passwd",
+        "/dev/null",
+        "key-1' OR '1'='1",
+        "key-3",
+        "",
+        "KEY-1",
+        "key-1 ",
+        1,
+        ["key-1"],
+        {},
+    ]
+    for kid in kids:
         yield f"kid {kid!r}", signed(ISSUER.header(kid=kid))
     yield "kid of 10,000 letters", signed(ISSUER.header(kid="k" * 10_000))
     for kind in ("JWE", "dpop+jwt", "secevent+jwt", 1, ["JWT"]):

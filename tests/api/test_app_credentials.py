@@ -72,6 +72,8 @@ def shapes() -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "SignedJwt", "stored", {"signedjwt": {"valid_issuers": [CLUSTER], "signing_keys": STORED, **ours}}
     fetched = {"kind": "fetched", "url": "https://keys.example/jwks", "cache_duration": 60}
     yield "SignedJwt", "fetched", {"signedjwt": {"valid_issuers": [CLUSTER], "signing_keys": fetched, **ours}}
+    private = {**fetched, "ca_certificates": [text(authority().der)]}
+    yield "SignedJwt", "private", {"signedjwt": {"valid_issuers": [CLUSTER], "signing_keys": private, **ours}}
 
 
 @pytest.mark.parametrize(("kind", "given"), [pytest.param(kind, given, id=name) for kind, name, given in shapes()])
@@ -251,7 +253,7 @@ def test_every_refused_token_answers_the_same(client: httpx.Client, pod: tuple[s
                 {"auth": (str(uuid4()), token)},
                 {"auth": (str(tenant.app.id), token)},
             ):
-                answer = client.request(method, path, **options)  # type: ignore[arg-type]  # httpx's own kinds
+                answer = client.request(method, path, **options)
                 answers.add((answer.status_code, answer.text, answer.headers.get("www-authenticate")))
     assert len(answers) == 1
     assert next(iter(answers))[0] == 401

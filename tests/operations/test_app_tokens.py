@@ -28,6 +28,7 @@ from kms.operations.app_trust import FetchedKeys, SignedTokens, StoredKeys, own_
 from kms.operations.apps import GetApp, UpdateApp
 from kms.operations.executor import execute
 from kms.operations.sessions import LogIn
+from tests.kit.certificates import authority, leaf
 from tests.kit.key_server import KeyServer
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.threads import at_once
@@ -281,6 +282,21 @@ def test_an_issuers_keys_are_exchanged_while_apps_call(tenant: Tenant, issuers_k
     assert refusal(issuer.token()) == "jwt-signature"
     assert caller(renewed.token()).id == app.id
     assert len(issuers_keys.asked) == 3
+
+
+def test_a_clusters_own_authority_is_trusted_for_its_keys_alone(
+    tenant: Tenant, issuers_keys: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    stranger = FetchedKeys(issuers_keys.url, authorities=(authority().der,))
+    own = FetchedKeys(issuers_keys.url, authorities=(issuers_keys.ca.read_bytes(),))
+    for keys in (FetchedKeys(issuers_keys.url), stranger):
+        _, issuer = trusting(tenant, pod(), keys=keys)
+        assert refusal(issuer.token()) == "jwt-keys-unavailable"
+    app, issuer = trusting(tenant, pod(), keys=own)
+    assert caller(issuer.token()).id == app.id
+    with pytest.raises(ParameterInvalid, match="CA"):
+        trusting(tenant, pod(), keys=FetchedKeys(issuers_keys.url, authorities=(leaf("x", None).der,)))
 
 
 def test_the_login_fetches_before_its_transaction_and_sends_nobodys_credential(

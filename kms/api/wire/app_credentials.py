@@ -1,6 +1,6 @@
 """An app's credential on the wire: one of several shapes, and what else of the vendor's is refused by name.
 
-``audiences``, ``subjects``, ``algorithms``, ``max_age``, ``once`` and ``crls`` are ours.
+``audiences``, ``subjects``, ``algorithms``, ``max_age``, ``once``, ``crls`` and the keys' ``ca_certificates`` are ours.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class SigningKeys(Request, omit_defaults=True):
     keys: dict[str, bytes] | None = None
     url: str | None = None
     cache_duration: int | None = None
+    ca_certificates: list[bytes] | None = None
 
 
 class SignedJwt(Request, omit_defaults=True):
@@ -205,11 +206,12 @@ def _tokens(given: SignedJwt) -> SignedTokens:
 
 
 def _keys(given: SigningKeys) -> StoredKeys | FetchedKeys:
-    if given.kind == "stored" and given.keys is not None and given.url is None and given.cache_duration is None:
+    of_fetched = (given.url, given.cache_duration, given.ca_certificates)
+    if given.kind == "stored" and given.keys is not None and of_fetched == (None, None, None):
         return StoredKeys(given.keys)
     if given.kind == "fetched" and given.url is not None and given.keys is None:
         cache = DEFAULT_CACHE_SECONDS if given.cache_duration is None else given.cache_duration
-        return FetchedKeys(given.url, cache)
+        return FetchedKeys(given.url, cache, tuple(given.ca_certificates or ()))
     raise WireError("Invalid request: signing_keys is {kind: stored, keys} or {kind: fetched, url, cache_duration}")
 
 
@@ -262,16 +264,25 @@ def _wire_authorities(config: Mapping[str, Any]) -> TrustedCa:
 
 
 def _wire_tokens(config: Mapping[str, Any]) -> SignedJwt:
-    keys = config["keys"]
-    stored = {kid: base64.b64decode(text) for kid, text in keys["keys"].items()} if keys["kind"] == "stored" else None
     return SignedJwt(
         valid_issuers=config["issuers"],
-        signing_keys=SigningKeys(
-            kind=keys["kind"], keys=stored, url=keys.get("url"), cache_duration=keys.get("cache_duration")
-        ),
+        signing_keys=_wire_keys(config["keys"]),
         audiences=config["audiences"],
         subjects=config["subjects"],
         algorithms=config["algorithms"],
         max_age=config["max_age"],
         once=config["once"],
+    )
+
+
+def _wire_keys(keys: Mapping[str, Any]) -> SigningKeys:
+    if keys["kind"] == "stored":
+        stored = {kid: base64.b64decode(text) for kid, text in keys["keys"].items()}
+        return SigningKeys(kind=keys["kind"], keys=stored)
+    authorities = [base64.b64decode(text) for text in keys.get("ca_certificates", ())]
+    return SigningKeys(
+        kind=keys["kind"],
+        url=keys["url"],
+        cache_duration=keys["cache_duration"],
+        ca_certificates=authorities or None,
     )
