@@ -55,6 +55,7 @@ class Activities:
         self._notes: OrderedDict[UUID, _Note] = OrderedDict()
         self._lock = threading.Lock()
         self._due = threading.Event()
+        self._interval = interval()
         self._thread: threading.Thread | None = None
 
     def note(self, subject: UUID, now: datetime, address: str | None) -> None:
@@ -65,7 +66,7 @@ class Activities:
             return
         if note.seen_at < now:
             note.seen_at, note.address = now, address
-        if now - note.written_at >= interval() and not self._due.is_set():
+        if now - note.written_at >= self._interval and not self._due.is_set():
             self._due.set()
 
     def seen(self, subject: UUID) -> datetime | None:
@@ -80,7 +81,7 @@ class Activities:
             due = {
                 subject: (note, note.seen_at, note.address)
                 for subject, note in self._notes.items()
-                if note.seen_at > note.written_at and (everything or now - note.written_at >= interval())
+                if note.seen_at > note.written_at and (everything or now - note.written_at >= self._interval)
             }
         _write({subject: (seen_at, address) for subject, (_, seen_at, address) in due.items()})
         for note, seen_at, _ in due.values():
@@ -104,7 +105,7 @@ class Activities:
 
     def _run(self) -> None:
         while True:
-            self._due.wait(timeout=interval().total_seconds() / 4)
+            self._due.wait(timeout=self._interval.total_seconds() / 4)
             self._due.clear()
             try:
                 self.flush()

@@ -17,10 +17,9 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def header(headers: Headers, name: bytes) -> str | None:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None
+    """A header's lines as one (RFC 9110 §5.3). Two credentials make one that is nobody's; Django does the same."""
+    lines = [value.decode("latin-1") for key, value in headers if key == name]
+    return ",".join(lines) if lines else None
 
 
 def incoming(scope: Scope, parameters: Mapping[str, str], body: bytes) -> Incoming:
@@ -53,6 +52,7 @@ async def answer(send: Send, outgoing: Outgoing, request_id: UUID | None, *, clo
     headers.append((b"content-length", str(len(outgoing.body)).encode()))
     if outgoing.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="keystead"'))
+    headers.extend((name.lower().encode(), value.encode()) for name, value in outgoing.headers)
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})

@@ -11,6 +11,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from kms.api import rate_limit
+from kms.api.authentication import authenticator
 from kms.api.errors import CONTENT_TYPE, RouteUnknown
 from kms.api.handling import JSON, Incoming, Outgoing, failed, handle
 from kms.api.routes import ENDPOINTS, Router
@@ -22,6 +24,7 @@ from kms.api.wire.batch import (
     BatchResponseList,
     BatchResponseObject,
     BatchResult,
+    single_items,
     skipped,
 )
 
@@ -45,6 +48,9 @@ def run_batch(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
     if opened.status >= HTTPStatus.BAD_REQUEST:
         return opened
     request: BatchRequest = endpoint.decode(incoming.body)
+    caller = authenticator.remembered(incoming.authorization)
+    if caller is not None:
+        rate_limit.owe(caller, sum(1 for _ in single_items(request)) - 1)
     response, _ = _run(request, incoming)
     return Outgoing(endpoint.status, msgspec.json.encode(response))
 
@@ -72,7 +78,7 @@ def _single(item: BatchItem, incoming: Incoming) -> Outgoing:
     match = _INSIDE.match(item.method, path)
     if match is None:
         return failed(_refusal(item.method, path))
-    alone = replace(incoming, path=match.parameters, query=query, body=item.content)
+    alone = replace(incoming, path=match.parameters, query=query, body=item.content, counted=True)
     return handle(match.endpoint, alone)
 
 

@@ -1,12 +1,14 @@
-"""What both edges do with a request: authenticate, parse, execute, render. One for threads, one for the event loop.
+"""What both edges do with a request: authenticate, count, parse, execute, render.
 
-They share every step but the waiting, and a test compares them route by route.
+One for threads, one for the event loop. They share every step but the waiting, and a test compares them route by route.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -18,13 +20,16 @@ import msgspec
 from accounts.certificates import PresentedCertificate
 from accounts.errors import NotAuthenticated
 from accounts.principal import ANONYMOUS, Principal
+from kms.api import rate_limit
 from kms.api.authentication import authenticator
 from kms.api.errors import CONTENT_TYPE, Answer, answer_of
 from kms.api.wire.base import Endpoint, WireCall, WireError
 from kms.audit.entry import CallContext
+from kms.operations.caches import NotCached
 from kms.operations.command import Command
-from kms.operations.errors import CredentialStale
+from kms.operations.errors import CredentialStale, TooManyAttempts
 from kms.operations.executor import execute, execute_async, off_loop, record_rejection
+from kms.operations.presence import UNBOUND, certificate_fits
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +54,7 @@ class Route(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request before anyone has understood it."""
+    """A request before anyone has understood it. ``counted``: as part of another (a batch, a stream)."""
 
     path: Mapping[str, str]
     query: str
@@ -58,6 +63,7 @@ class Incoming:
     client_ip: str | None
     request_id: UUID
     certificate: PresentedCertificate | None = None
+    counted: bool = False
 
     @property
     def context(self) -> CallContext:
@@ -69,6 +75,7 @@ class Outgoing:
     status: int
     body: bytes
     content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def handle(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
@@ -78,12 +85,13 @@ def handle(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
             try:
                 principal = _principal(endpoint, incoming)
                 command = _command(endpoint, incoming, principal)
-                return _rendered(endpoint, execute(principal, command, context=incoming.context))
+                with _doubted(incoming):
+                    return _rendered(endpoint, execute(principal, command, context=incoming.context))
             except CredentialStale:
                 authenticator.forget(incoming.authorization)
         raise CredentialStale
     except Exception as error:
-        return failed(error)
+        return _failed(endpoint, incoming, error)
 
 
 async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
@@ -91,32 +99,56 @@ async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
     try:
         return _rendered(endpoint, await run_async(endpoint, incoming, partial(_command, endpoint, incoming)))
     except Exception as error:
-        return failed(error)
+        return _failed(endpoint, incoming, error)
 
 
-async def run_async(route: Route, incoming: Incoming, make: Callable[[Principal], Command]) -> Any:
-    """One command's result, for edges that render it themselves. Raises what its ending was."""
+async def run_async(
+    route: Route, incoming: Incoming, make: Callable[[Principal], Command], *, patient: bool = False
+) -> Any:
+    """One command's result, for edges that render it themselves. Raises what its ending was.
+
+    ``patient``: who calls too often waits instead of being refused, which slows a stream and does not break it.
+    """
     for _ in range(_CREDENTIAL_ATTEMPTS):
         try:
-            principal = await authenticate_async(route, incoming)
-            return await execute_async(principal, make(principal), context=incoming.context)
+            principal = await authenticate_async(route, incoming, patient=patient)
+            command = make(principal)
+            with _doubted(incoming):
+                return await execute_async(principal, command, context=incoming.context)
         except CredentialStale:
             authenticator.forget(incoming.authorization)
     raise CredentialStale
 
 
-async def authenticate_async(route: Route, incoming: Incoming) -> Principal:
+async def authenticate_async(route: Route, incoming: Incoming, *, patient: bool = False) -> Principal:
+    """Who calls, and may call now. On the event loop when all of it is remembered."""
+    while True:
+        try:
+            return await _admitted_async(route, incoming, patient)
+        except TooManyAttempts as refused:
+            if not patient:
+                raise
+            await asyncio.sleep(refused.retry_after)
+
+
+async def _admitted_async(route: Route, incoming: Incoming, patient: bool) -> Principal:
     principal = authenticator.remembered(incoming.authorization)
     if principal is None or principal is ANONYMOUS:
-        principal = await off_loop(_principal, route, incoming)
-    return principal
+        return await off_loop(_principal, route, incoming, patient=patient)
+    try:
+        return _admitted(route, incoming, principal, load=False, patient=patient)
+    except NotCached:
+        return await off_loop(_admitted, route, incoming, principal, load=True, patient=patient)
 
 
-def _principal(endpoint: Route, incoming: Incoming) -> Principal:
+def _principal(endpoint: Route, incoming: Incoming, *, patient: bool = False) -> Principal:
     """Who calls, or NotAuthenticated, recorded: a credential that is not recognised never becomes a call.
 
     It comes before the body is looked at, so that a stranger learns nothing from how one is refused.
     """
+    principal = None if endpoint.anonymous else authenticator.remembered(incoming.authorization)
+    if principal is None or principal is ANONYMOUS:
+        rate_limit.admit_stranger(incoming.context)
     if endpoint.anonymous:
         return ANONYMOUS
     try:
@@ -124,15 +156,47 @@ def _principal(endpoint: Route, incoming: Incoming) -> Principal:
         if principal is ANONYMOUS:
             raise NotAuthenticated("anonymous", "Authentication is required")
     except NotAuthenticated as error:
-        record_rejection(error, incoming.context, f"{endpoint.method} {endpoint.path}")
+        _rejected(endpoint, incoming, error)
         raise
+    return _admitted(endpoint, incoming, principal, load=True, patient=patient)
+
+
+def _admitted(endpoint: Route, incoming: Incoming, principal: Principal, *, load: bool, patient: bool) -> Principal:
+    """A caller who is known: over the right connection, and not too often."""
+    if not certificate_fits(principal, incoming.context):
+        if not load:
+            raise NotCached  # the refusal is recorded, which waits
+        error = NotAuthenticated(UNBOUND.code, UNBOUND.message)
+        _rejected(endpoint, incoming, error)
+        raise error
+    limit = None if incoming.counted else rate_limit.limit_of(principal, load=load)
+    if limit is not None:
+        rate_limit.admit(principal, incoming.context, limit, record=not patient)
     return principal
+
+
+@contextmanager
+def _doubted(incoming: Incoming) -> Iterator[None]:
+    """Whose call ended in 401 is looked up anew the next time, and counted as a stranger then."""
+    try:
+        yield
+    except NotAuthenticated:
+        authenticator.forget(incoming.authorization)
+        raise
+
+
+def _rejected(endpoint: Route, incoming: Incoming, error: NotAuthenticated) -> None:
+    rate_limit.count_stranger(incoming.context)
+    record_rejection(error, incoming.context, f"{endpoint.method} {endpoint.path}")
 
 
 def _command(endpoint: Endpoint, incoming: Incoming, principal: Principal) -> Command:
     body = endpoint.decode(incoming.body)
     query = _query(incoming.query) if incoming.query else {}
-    return endpoint.to_command(WireCall(incoming.path, query, body, incoming.authorization, principal))
+    command = endpoint.to_command(WireCall(incoming.path, query, body, incoming.authorization, principal))
+    if isinstance(body, list) and not incoming.counted:
+        rate_limit.owe(principal, len(body) - 1)
+    return command
 
 
 def _query(text: str) -> dict[str, str]:
@@ -158,8 +222,16 @@ def _rendered(endpoint: Endpoint, result: Any) -> Outgoing:
     return Outgoing(endpoint.status, b"" if body is None else _encode(body))
 
 
+def _failed(endpoint: Endpoint, incoming: Incoming, error: Exception) -> Outgoing:
+    """A login that fails is a stranger's, as a wrong credential on any other route is."""
+    if endpoint.anonymous and isinstance(error, NotAuthenticated):
+        rate_limit.count_stranger(incoming.context)
+    return failed(error)
+
+
 def failed(error: Exception) -> Outgoing:
     answer: Answer = answer_of(error)
     if answer.status >= 500:
         logger.error("%s: %s", type(error).__name__, answer.message, exc_info=error if answer.status == 500 else None)
-    return Outgoing(answer.status, answer.message.encode(), CONTENT_TYPE)
+    headers = (("Retry-After", str(error.retry_after)),) if isinstance(error, TooManyAttempts) else ()
+    return Outgoing(answer.status, answer.message.encode(), CONTENT_TYPE, headers)

@@ -15,14 +15,17 @@ from kms.api import streaming
 from kms.api.asgi import Headers, Message, Receive, Scope, Send, answer, header, incoming
 from kms.api.errors import MethodNotAllowed, PayloadTooLarge
 from kms.api.handling import failed, handle_async
-from kms.api.routes import LEAN
+from kms.api.routes import ENDPOINTS, LEAN, Router
 from kms.api.wire.streams import STREAMS
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
+MAX_OPEN_BODY = 64 * 1024
+OPEN = Router(tuple(endpoint for endpoint in ENDPOINTS if endpoint.anonymous))
+
 
 class LeanEdge:
-    """``max_body`` bytes is the longest request body taken."""
+    """``max_body`` bytes is the longest request body taken; where anybody may come in, it is less."""
 
     def __init__(self, application: Application, max_body: int) -> None:
         self._application = application
@@ -39,8 +42,9 @@ class LeanEdge:
             else:
                 await answer(send, failed(MethodNotAllowed()), None)
             return
+        longest = self._longest(scope["method"], scope["path"])
         try:
-            body = await self._read(scope["headers"], receive)
+            body = await _read(scope["headers"], receive, longest)
         except PayloadTooLarge as error:
             await answer(send, failed(error), None, close=True)
             return
@@ -53,35 +57,34 @@ class LeanEdge:
         request = incoming(scope, match.parameters, body)
         await answer(send, await handle_async(match.endpoint, request), request.request_id)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
-        declared = header(headers, b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > self._max_body:
-            raise PayloadTooLarge(self._too_large)
+    def _longest(self, method: str, path: str) -> int:
+        """Who may be anybody has little to say: a login, a code."""
+        return self._max_body if OPEN.match(method, path) is None else min(self._max_body, MAX_OPEN_BODY)
+
+
+async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | None:
+    """The whole body; None when the client went away."""
+    declared = header(headers, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > longest:
+        raise _too_large(longest)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
+    chunks = [message.get("body", b"")]
+    size = len(chunks[0])
+    while message.get("more_body", False) and size <= longest:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return self._limited(body)
-        chunks, size = [body], len(body)
-        while message.get("more_body", False):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._max_body:
-                raise PayloadTooLarge(self._too_large)
-        return self._limited(b"".join(chunks))
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    if size > longest:
+        raise _too_large(longest)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _limited(self, body: bytes) -> bytes:
-        if len(body) > self._max_body:
-            raise PayloadTooLarge(self._too_large)
-        return body
 
-    @property
-    def _too_large(self) -> str:
-        return f"The request body is larger than {self._max_body} bytes"
+def _too_large(longest: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {longest} bytes")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,7 +1,8 @@
 """Streams: frames are read, carried out and answered one after another, in a few megabytes however long the stream is.
 
 Each step is a command of its own (``operations.multipart``), decided and recorded before its output leaves: a right
-that is taken away ends the stream at its next frame, and the record tells how far it came. The state stays here.
+that is taken away ends the stream at its next frame, and the record tells how far it came. The state stays here. Each
+counts towards its app's limit, and waits where a call alone would be refused.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from kms.api.asgi import Message, Receive, Scope, Send, answer, answer_headers, incoming
@@ -80,7 +82,7 @@ async def serve(stream: Stream, scope: Scope, receive: Receive, send: Send) -> N
     try:
         await authenticate_async(stream, request)
         first = await frames.next()
-        begun: Begun = await _run(stream, request, stream.begin(first))
+        begun: Begun = await _run(stream, replace(request, counted=True), stream.begin(first))
     except Gone:
         return
     except Exception as error:
@@ -145,7 +147,7 @@ def _joined(stream: Stream, frames: Frames, data: bytes) -> bytes:
 
 
 async def _run(stream: Stream, request: Incoming, command: Command) -> Any:
-    return await run_async(stream, request, lambda _principal: command)
+    return await run_async(stream, request, lambda _principal: command, patient=True)
 
 
 async def _write(send: Send, encoded: bytes) -> None:

@@ -83,6 +83,8 @@ def _response(outgoing: Outgoing, incoming: Incoming | None) -> HttpResponse:
     response["Cache-Control"] = "no-store"
     if outgoing.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="keystead"'
+    for name, value in outgoing.headers:
+        response[name] = value
     if incoming is not None:
         response["X-Request-Id"] = str(incoming.request_id)
     return response

@@ -44,8 +44,8 @@ class InvalidRequest(OperationError):
 class TooManyAttempts(OperationError):
     """Guessing is slowed down, or a caller's rate is used up. ``retry_after`` seconds."""
 
-    def __init__(self, reason: str, retry_after: int) -> None:
-        super().__init__(reason, "Too many attempts; try again later")
+    def __init__(self, reason: str, retry_after: int, message: str = "Too many attempts; try again later") -> None:
+        super().__init__(reason, message)
         self.retry_after = retry_after
 
 

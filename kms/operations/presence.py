@@ -25,11 +25,11 @@ UNBOUND = Forbid("certificate-mismatch", "The session is bound to a client certi
 
 def forbids(principal: Principal, context: CallContext, now: datetime, *, load: bool) -> tuple[Forbid, ...]:
     """Empty when nothing stands against it, which is noted as a use. ``load``: the database may be asked."""
-    if not certificate_fits(principal, context):
+    if principal.certificate is not None and not certificate_fits(principal, context):
         return (UNBOUND,)
-    if _lay_idle(principal, now, load=load):
-        return (IDLE,)
     if principal.session is not None:
+        if _lay_idle(principal, principal.session, now, load=load):
+            return (IDLE,)
         activities.note(principal.session, now, context.client_ip)
     if principal.kind is PrincipalKind.APP or principal.kind is PrincipalKind.USER:
         activities.note(principal.id, now, context.client_ip)
@@ -44,16 +44,16 @@ def certificate_fits(principal: Principal, context: CallContext) -> bool:
     return shown is not None and hmac.compare_digest(shown.thumbprint, principal.certificate)
 
 
-def _lay_idle(principal: Principal, now: datetime, *, load: bool) -> bool:
+def _lay_idle(principal: Principal, session: UUID, now: datetime, *, load: bool) -> bool:
     """Persons leave sessions open; an app's is its own to keep."""
-    if principal.session is None or principal.kind is not PrincipalKind.USER:
+    if principal.kind is not PrincipalKind.USER:
         return False
-    seen = activities.seen(principal.session)
+    seen = activities.seen(session)
     if seen is not None and now - seen < idle_time():
         return False
     if not load:
         raise NotCached
-    return now - (_last_use(principal.session) or now) >= idle_time()
+    return now - (_last_use(session) or now) >= idle_time()
 
 
 def _last_use(session: UUID) -> datetime | None:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from accounts import sessions
+from accounts.clock import clock
 from accounts.models import Session, TotpDevice
 from kms.api.routes import ENDPOINTS
 from kms.audit.models import AuditRecord
@@ -246,6 +248,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "user_id": someone.users["administrator"].id,
         "acct_id": someone.account.id,
         "device_id": totp_device(someone),
+        "session_id": open_session(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
     for endpoint in PROTECTED:
@@ -256,6 +259,11 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
             response = client.request(endpoint.method, path, headers=headers, content=body)
             assert response.status_code in (400, 404), f"{endpoint.operation}: {response.status_code} {response.text}"
     assert AuditRecord.objects.filter(account_id=someone.account.id).count() == before
+
+
+def open_session(tenant: Tenant) -> uuid.UUID:
+    now = clock.now()
+    return sessions.issue(tenant.alice, tenant.alice.method, now, now)[0].id
 
 
 def totp_device(tenant: Tenant) -> uuid.UUID:

@@ -1,0 +1,115 @@
+"""How often something happens, shared by every process of the host: virtual scheduling (ITU-T I.371 Annex A, "GCRA").
+
+For each subject one number of eight bytes: when its next event would be due if they came evenly. An event that comes
+more than the tolerance before that is too early. The numbers lie in a file that every process maps into its memory, in
+the kernel's monotonic clock, which all processes of a host read alike.
+
+A number is changed under a lock of its own eight bytes. Nobody waits long for one: a process that was stopped while it
+held a lock must not stop the others, so whoever does not get it soon goes on without. Then a call more may get through,
+which a limit of so many a second bears. Without any lock, two processes that ask without pause let a tenth more through
+(measured: the scheduler often interrupts one between its look and its store).
+
+Subjects share a number when their slots fall together: with a thousand of them, one in a thousand does. They are
+slowed as one then. The file is named for the boot of the machine, because the clock begins anew with it. It knows no
+apps, calls or answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+SLOTS = 1 << 20
+SECOND = 1_000_000_000
+# No debt is longer; what seems to be is left from another clock.
+LONGEST = 3600 * SECOND
+# Some tenth of a millisecond in all.
+TRIES = 100
+_PREFIX = "rates-"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Schedule:
+    """When what is due. ``folder`` is where the processes of a host meet."""
+
+    def __init__(self, folder: Path, slots: int = SLOTS) -> None:
+        self._slots = slots
+        self._lock = threading.Lock()
+        # Open for good: closing any descriptor of the file would let go of this process's locks.
+        self._file = _opened(folder, slots * 8)
+        self._due = memoryview(mmap.mmap(self._file, slots * 8)).cast("Q")
+
+    def take(self, subject: UUID, per_second: int, burst: int, *, now: int | None = None) -> float:
+        """Count one event and return 0, or leave it uncounted and return how many seconds too early it is."""
+        slot, interval = subject.int % self._slots, SECOND // per_second
+        with self._held(slot):
+            now = time.monotonic_ns() if now is None else now
+            due = _due(self._due[slot], now)
+            early = due - now - (burst - 1) * interval
+            if early > 0:
+                return early / SECOND
+            self._due[slot] = due + interval
+        return 0.0
+
+    def early(self, subject: UUID, per_second: int, burst: int, *, now: int | None = None) -> float:
+        """What ``take`` would return, without counting."""
+        now = time.monotonic_ns() if now is None else now
+        due = _due(self._due[subject.int % self._slots], now)
+        return max(0, due - now - (burst - 1) * (SECOND // per_second)) / SECOND
+
+    def owe(self, subject: UUID, per_second: int, count: int, *, now: int | None = None) -> None:
+        """Count events that have been let through already: what comes later waits for them."""
+        slot = subject.int % self._slots
+        with self._held(slot):
+            now = time.monotonic_ns() if now is None else now
+            self._due[slot] = min(_due(self._due[slot], now) + count * (SECOND // per_second), now + LONGEST)
+
+    @contextmanager
+    def _held(self, slot: int) -> Iterator[None]:
+        """The kernel's locks are a process's; its threads have one beside it."""
+        with self._lock:
+            held = any(self._try(slot) for _ in range(TRIES))
+            try:
+                yield
+            finally:
+                if held:
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 8, slot * 8)
+
+    def _try(self, slot: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, slot * 8)
+        except OSError:
+            os.sched_yield()
+            return False
+        return True
+
+
+def _due(read: int, now: int) -> int:
+    """Now at the earliest. What seems to be an hour away is left from another clock."""
+    return read if now < read <= now + LONGEST else now
+
+
+def _opened(folder: Path, size: int) -> int:
+    path = folder / f"{_PREFIX}{_boot()}"
+    for old in folder.glob(f"{_PREFIX}*"):
+        if old != path:
+            old.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # It is never made smaller: a process that has it mapped would be killed for touching what is gone.
+    if os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def _boot() -> str:
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return "this-boot"

@@ -1,0 +1,105 @@
+"""Virtual scheduling in memory that processes share: no more than the limit, and whoever waits as told is let in.
+
+Its processes import this file, so it needs no Django.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kms.api.gcra import LONGEST, SECOND, Schedule
+
+
+@pytest.fixture
+def schedule(tmp_path: Path) -> Schedule:
+    return Schedule(tmp_path)
+
+
+@cache
+def drawn() -> Schedule:
+    """One for all examples that Hypothesis draws; each has a subject of its own."""
+    return Schedule(Path(tempfile.mkdtemp(prefix="keystead-rates-")))
+
+
+@given(rate=st.integers(1, 5000), burst=st.integers(1, 500), gaps=st.lists(st.integers(0, 2 * SECOND), max_size=200))
+def test_no_stretch_of_time_holds_more_than_the_limit_and_one_burst(rate: int, burst: int, gaps: list[int]) -> None:
+    schedule, subject, now, admitted = drawn(), uuid4(), 10 * SECOND, []
+    for gap in gaps:
+        now += gap
+        if schedule.take(subject, rate, burst, now=now) == 0:
+            admitted.append(now)
+    interval = SECOND // rate
+    for first in range(len(admitted)):
+        for last in range(first, len(admitted)):
+            assert last - first + 1 <= burst + (admitted[last] - admitted[first]) // interval
+
+
+@given(rate=st.integers(1, 5000), burst=st.integers(1, 500), seconds=st.integers(1, 3))
+def test_whoever_waits_as_told_is_let_in(rate: int, burst: int, seconds: int) -> None:
+    schedule, subject, now = drawn(), uuid4(), 10 * SECOND
+    for _ in range(burst):
+        assert schedule.take(subject, rate, burst, now=now) == 0
+    for _ in range(seconds):
+        wait = schedule.take(subject, rate, burst, now=now)
+        assert wait == schedule.early(subject, rate, burst, now=now) > 0
+        now += int(wait * SECOND) + 1
+        assert schedule.take(subject, rate, burst, now=now) == 0
+
+
+def test_what_was_let_through_together_is_waited_for_afterwards(schedule: Schedule) -> None:
+    subject, now = uuid4(), 10 * SECOND
+    assert schedule.take(subject, 10, 10, now=now) == 0
+    schedule.owe(subject, 10, 99, now=now)
+    assert schedule.take(subject, 10, 10, now=now) == pytest.approx(9.1)
+    assert schedule.take(subject, 10, 10, now=now + 10 * SECOND) == 0
+
+
+def test_what_another_boot_left_behind_stops_nobody(schedule: Schedule) -> None:
+    subject = uuid4()
+    schedule.owe(subject, 1, 3000, now=LONGEST * 5)
+    assert schedule.take(subject, 1, 1, now=SECOND) == 0
+
+
+def test_the_file_is_private_and_the_one_of_another_boot_is_removed(tmp_path: Path) -> None:
+    old = tmp_path / "rates-another-boot"
+    old.write_bytes(b"x")
+    Schedule(tmp_path)
+    (made,) = tmp_path.iterdir()
+    assert made != old
+    assert made.stat().st_mode & 0o777 == 0o600
+
+
+def calls(folder: str, subject: str, begin: float, counted: Any) -> None:
+    schedule, times = Schedule(Path(folder)), []
+    while time.monotonic() < begin:
+        time.sleep(0.001)
+    while time.monotonic() < begin + 1:
+        if schedule.take(UUID(subject), 500, 50) == 0:
+            times.append(time.monotonic())
+    counted.put(times)
+
+
+def test_two_processes_share_one_limit(tmp_path: Path) -> None:
+    """Both ask without pause, which is the worst for what has no lock; a few in a hundred is the promise."""
+    spawn = multiprocessing.get_context("spawn")
+    counted, begin = spawn.Queue(), time.monotonic() + 1.5
+    arguments = (str(tmp_path), str(uuid4()), begin, counted)
+    workers = [spawn.Process(target=calls, args=arguments) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    admitted = [counted.get(timeout=30) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert all(admitted)
+    together = sorted(admitted[0] + admitted[1])
+    assert len(together) <= (50 + 500 * (together[-1] - together[0])) * 1.05
