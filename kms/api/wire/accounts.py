@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from kms.api.wire.auth_config import AuthConfig, WireAuthConfig, authentication_change, wire_auth_config
 from kms.api.wire.auth_ldap import AuthConfigLdap
 from kms.api.wire.base import (
@@ -97,7 +99,7 @@ class AccountResponse(Response, omit_defaults=False):
     custom_metadata: Mapping[str, str] | None = None
     plugin_enabled: bool = False
     key_history_policy: Mapping[str, int] | None = None
-    auth_config: WireAuthConfig | None = None
+    auth_config: WireAuthConfig | UnsetType = UNSET
 
 
 class AccountParams(Parameters):
@@ -183,7 +185,7 @@ def account(view: AccountView) -> AccountResponse:
         phone=row.phone or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
-        auth_config=wire_auth_config(view.authentication),
+        auth_config=wire_auth_config(view.authentication) or UNSET,
     )
 
 
