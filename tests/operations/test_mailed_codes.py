@@ -77,7 +77,8 @@ def log_in(email: str, password: str = PASSWORD, account: UUID | None = None) ->
 
 
 def alive(principal: Principal) -> bool:
-    return Session.objects.filter(pk=principal.session, terminated_at__isnull=True).exists()
+    assert principal.session is not None
+    return Session.objects.filter(id=principal.session, terminated_at__isnull=True).exists()
 
 
 def can_log_in(email: str, password: str) -> bool:
