@@ -7,12 +7,13 @@ at every call (``accounts.credentials``, ``kms.operations.presence``); tidying o
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from accounts.credentials import TOKEN_BYTES, digest
 from accounts.models import Activity, App, FactVersion, Session, User
@@ -94,11 +95,28 @@ def living(now: datetime, **whose: Any) -> QuerySet[Session]:
     return Session.objects.filter(terminated_at=None, expires_at__gt=now, **whose)
 
 
+def last_logins(users: Iterable[UUID], account: UUID | None) -> dict[UUID, datetime]:
+    """When each of them last logged in to the account (None: and selected none); for many at once."""
+    where = Q(account__isnull=True) if account is None else Q(account_id=account)
+    rows = Session.objects.filter(where, user_id__in=list(users)).values("user_id")
+    found = rows.annotate(latest=Max("authenticated_at"))
+    return {row["user_id"]: row["latest"] for row in found.order_by()}
+
+
 def tidy(now: datetime) -> int:
-    """Remove sessions that ended long ago, with what was kept for them; returns how many."""
+    """Remove sessions that ended long ago, with what was kept for them; returns how many.
+
+    A member's latest one stays: it says when they last logged in.
+    """
     over_for = Q(expires_at__lt=now - KEEP_APPS) | Q(terminated_at__lt=now - KEEP_APPS)
     over_for_users = Q(expires_at__lt=now - KEEP_USERS) | Q(created_at__lt=now - KEEP_USERS, terminated_at__lt=now)
-    rows = Session.objects.filter(Q(app__isnull=False) & over_for | Q(user__isnull=False) & over_for_users)
+    newer = Session.objects.filter(
+        user_id=OuterRef("user_id"),
+        account_id=OuterRef("account_id"),
+        authenticated_at__gt=OuterRef("authenticated_at"),
+    )
+    passed = Q(account__isnull=True) | Exists(newer)
+    rows = Session.objects.filter(Q(app__isnull=False) & over_for | Q(user__isnull=False) & passed & over_for_users)
     gone = list(rows.order_by("expires_at").values_list("id", flat=True)[:_AT_ONCE])
     Session.objects.filter(id__in=gone).delete()
     _forget(gone)

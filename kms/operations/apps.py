@@ -5,13 +5,15 @@ It must not know the wire or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
+from accounts.activity import last_seen
 from accounts.models import App, AppCredential, AppGroup, AppRole, CredentialKind, Group
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
@@ -108,6 +110,7 @@ class AppView:
     row: App
     groups: GroupPermissions
     credential: AppCredential
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ def list_apps(call: Call, command: ListApps, _payload: None) -> list[AppView]:
         rows = rows.filter(group_memberships__group_id=command.group)
     if command.role is not None:
         rows = rows.filter(role=command.role)
-    found = [view_of(row) for row in paged(rows, command.page)]
+    found = views_of(paged(rows, command.page))
     call.details["returned"] = len(found)
     return found
 
@@ -170,7 +173,7 @@ def visible_apps(call: Call) -> QuerySet[App]:
 
 
 def get_app(_call: Call, _command: GetApp, row: App) -> AppView:
-    return view_of(row)
+    return views_of([row])[0]
 
 
 def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> AppView:
@@ -195,7 +198,7 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
         row.default_group_id = None
     _save(row)
     call.details["name"] = row.name
-    return view_of(row)
+    return views_of([row])[0]
 
 
 def delete_app(call: Call, _command: DeleteApp, row: App) -> None:
@@ -215,18 +218,25 @@ def reset_app_secret(call: Call, command: ResetAppSecret, row: App) -> AppView:
     if _current(row).kind != CredentialKind.SECRET:
         raise Conflict("not-a-secret", "The app does not authenticate with an API key")
     _replace(call, row, command.credential)
-    return view_of(row)
+    return views_of([row])[0]
 
 
 # -- helpers -------------------------------------------------------------------------------------------------------
 
 
-def view_of(row: App) -> AppView:
+def views_of(rows: Iterable[App]) -> list[AppView]:
+    """With when each was last seen, in one query for all."""
+    found = list(rows)
+    seen = last_seen(row.id for row in found)
+    return [view_of(row, seen.get(row.id)) for row in found]
+
+
+def view_of(row: App, seen_at: datetime | None = None) -> AppView:
     known = {str(permission): permission for permission in APP_GRANTABLE}
     memberships = {
         m.group_id: frozenset(known[p] for p in m.permissions if p in known) for m in row.group_memberships.all()
     }
-    return AppView(row, memberships, _current(row))
+    return AppView(row, memberships, _current(row), seen_at)
 
 
 def app_target(row: App, groups: Sequence[UUID]) -> Target:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from accounts import codes
+from accounts import codes, sessions
 from accounts.models import AccountRole, GroupMembership, Membership, User
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category
@@ -85,6 +86,7 @@ class UserView:
     groups: GroupRoles
     devices: tuple[Device, ...] = ()
     external: GroupRoles = field(default_factory=dict)
+    logged_in_at: datetime | None = None
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -102,8 +104,16 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     call.details["returned"] = len(rows)
     devices = devices_of_all(m.user_id for m in rows)
     external = external_group_roles([m.user_id for m in rows], call.account)
+    logins = sessions.last_logins((m.user_id for m in rows), call.account)
     return [
-        UserView(m.user, m, by_user.get(m.user_id, {}), devices.get(m.user_id, ()), external.get(m.user_id, {}))
+        UserView(
+            m.user,
+            m,
+            by_user.get(m.user_id, {}),
+            devices.get(m.user_id, ()),
+            external.get(m.user_id, {}),
+            logins.get(m.user_id),
+        )
         for m in rows
     ]
 
@@ -182,7 +192,8 @@ def view_of(call: Call, user: User) -> UserView:
 
 def _view(call: Call, user: User, membership: Membership | None) -> UserView:
     external = external_group_roles([user.id], call.principal.account or UUID(int=0)).get(user.id, {})
-    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external)
+    logins = sessions.last_logins([user.id], call.principal.account)
+    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external, logins.get(user.id))
 
 
 def group_roles(user: User, call: Call) -> dict[UUID, str]:

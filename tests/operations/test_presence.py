@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts import activity, sessions
 from accounts.activity import Activities, activities, interval, last_seen
@@ -22,12 +24,14 @@ from accounts.principal import Principal
 from kms.audit.entry import CallContext
 from kms.audit.models import AuditRecord
 from kms.operations import presence
+from kms.operations.apps import GetApp, ListApps
 from kms.operations.caches import NotCached, caches
 from kms.operations.cryptographic import VerifyMac
 from kms.operations.executor import execute, execute_async
 from kms.operations.groups import ListGroups
 from kms.operations.queries import Page
 from kms.operations.sessions import LoggedIn, Reauthenticate, RefreshSession
+from kms.operations.users import GetUser, ListUsers
 from tests.kit.tenants import Tenant
 
 SECOND = timedelta(seconds=1)
@@ -177,6 +181,34 @@ def test_what_is_written_in_a_minute_is_enough_to_judge_idle_by() -> None:
     assert interval() * 5 / 4 < sessions.idle_time()
 
 
+def test_an_app_says_when_it_was_last_used_and_a_list_asks_once_for_all(tenant: Tenant) -> None:
+    (before,) = execute(tenant.alice, ListApps(Page()))
+    assert before.seen_at is None
+    execute(tenant.app, ListGroups(Page()), context=OFFICE)
+    (after,) = execute(tenant.alice, ListApps(Page()))
+    assert clock.now() - after.seen_at < timedelta(minutes=1)
+    assert execute(tenant.alice, GetApp(tenant.app.id)).seen_at == after.seen_at
+    with CaptureQueriesContext(connection) as few:
+        execute(tenant.alice, ListApps(Page()))
+    for _ in range(5):
+        tenant.new_app()
+    with CaptureQueriesContext(connection) as many:
+        execute(tenant.alice, ListApps(Page()))
+    assert len(many) == len(few)
+
+
+def test_a_member_is_shown_with_their_last_login_to_this_account(tenant: Tenant) -> None:
+    carol = tenant.member("member")
+    assert execute(tenant.alice, GetUser(carol.id)).logged_in_at is None
+    opened(Principal(carol.kind, carol.id, None, carol.method))
+    assert execute(tenant.alice, GetUser(carol.id)).logged_in_at is None
+    first, _ = opened(carol)
+    assert execute(tenant.alice, GetUser(carol.id)).logged_in_at == row_of(first).authenticated_at
+    second, _ = opened(carol)
+    listed = {view.user.id: view.logged_in_at for view in execute(tenant.alice, ListUsers(Page()))}
+    assert listed == {tenant.alice.id: None, carol.id: row_of(second).authenticated_at}
+
+
 # -- the end of the proof ------------------------------------------------------------------------------------------
 
 
@@ -237,14 +269,18 @@ def test_a_bound_session_is_served_over_its_certificate_only(
 
 def test_sessions_that_are_over_leave_nothing_behind_and_the_others_stay(tenant: Tenant) -> None:
     now = clock.now()
-    old_app, app, old_user, user = (opened(who)[0] for who in (tenant.app, tenant.app, tenant.alice, tenant.alice))
+    whose = (tenant.app, tenant.app, tenant.alice, tenant.alice, tenant.member("member"))
+    old_app, app, old_user, user, old_latest = (opened(who)[0] for who in whose)
     Session.objects.filter(id=sid(old_app)).update(expires_at=now - sessions.KEEP_APPS - SECOND)
-    Session.objects.filter(id=sid(old_user)).update(expires_at=now - sessions.KEEP_USERS - SECOND)
+    for old in (old_user, old_latest):
+        Session.objects.filter(id=sid(old)).update(expires_at=now - sessions.KEEP_USERS - SECOND)
     Session.objects.filter(id=sid(user)).update(expires_at=now - sessions.KEEP_APPS - SECOND)
     Activity.objects.create(subject=sid(old_app), seen_at=now)
     sessions.tidy(now)
-    left = set(Session.objects.filter(id__in=[sid(w) for w in (old_app, app, old_user, user)]).values_list("id"))
-    assert left == {(sid(app),), (sid(user),)}
+    left = set(
+        Session.objects.filter(id__in=[sid(w) for w in (old_app, app, old_user, user, old_latest)]).values_list("id")
+    )
+    assert left == {(sid(app),), (sid(user),), (sid(old_latest),)}
     gone = [sid(old_app), sid(old_user)]
     assert not FactVersion.objects.filter(subject__in=gone).exists()
     assert not Activity.objects.filter(subject__in=gone).exists()

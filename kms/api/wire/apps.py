@@ -99,6 +99,7 @@ class AppResponse(Response):
     interface: str | None = None
     default_group: UUID | None = None
     cert_not_after: str | None = None
+    lastused_at: str | None = None
     credential_expires_at: str | None = None
     rate_limit: int | None = None
 
@@ -269,6 +270,7 @@ def app(view: AppView) -> AppResponse:
         interface=row.interface or None,
         default_group=row.default_group_id,
         cert_not_after=wire_time(expiry_of(credential.kind, credential.config)),
+        lastused_at=wire_time(view.seen_at),
         credential_expires_at=wire_time(credential.expires_at),
         rate_limit=row.rate_limit,
     )

@@ -250,7 +250,7 @@ def user(view: UserView) -> UserResponse:
         has_password=row.has_usable_password(),
         has_account=view.membership is not None,
         created_at=wire_time(row.created_at),
-        last_logged_in_at=wire_time(row.last_login),
+        last_logged_in_at=wire_time(view.logged_in_at),
         first_name=row.first_name or None,
         last_name=row.last_name or None,
         description=row.description or None,
