@@ -21,9 +21,12 @@ CLIENTS = CHECKOUT / ".venv-clients" / "bin"
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    """The server as `make run` starts it, on an empty data folder. Its end is tested too."""
+    """The server as `make run` starts it, on an empty data folder, with leave to call the providers of tests.
+
+    Its end is tested too.
+    """
     data = Path(tempfile.mkdtemp(prefix="keystead-acceptance-"))
-    running = RunningServer(data)
+    running = RunningServer(data, env={"KEYSTEAD_OUTBOUND_ALLOW": "127.0.0.0/8"})
     try:
         running.start()
         yield running
@@ -76,6 +79,7 @@ class Cli:
 
     def __init__(self, program: Path, server: RunningServer, folder: Path) -> None:
         self.folder = folder
+        self.server = server
         self._command = [str(program), "--api-endpoint", server.url, "--ssl-ca-cert", str(server.ca)]
         foreign = ("FORTANIX_", "SDKMS_")
         self._environment = {

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import re
+import time
 from base64 import b64decode, urlsafe_b64decode
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.acceptance.conftest import Cli, Place, unique
 from tests.acceptance.server import RunningServer
+from tests.kit.certificates import Identity, authority, leaf
 
 IV = bytes(range(16))
 NONCE = bytes(range(12))
@@ -38,11 +40,9 @@ TEXT = b"any length will do"
 
 # Sub-commands that ask for something the server does not offer. They must fail, and say so.
 NOT_SERVED = {
-    "app-certificate-login": "apps log in with an API key",
     "create-plugin": "plugins",
     "delete-plugin": "plugins",
     "invoke-plugin": "plugins",
-    "ldap-auth": "LDAP",
     "task-result": "quorum approvals",
     "update-plugin": "plugins",
 }
@@ -109,10 +109,7 @@ def test_every_sub_command_is_tested_here_or_named_as_not_served(cli: Cli) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ("ldap-auth", "--user-email", "a@example.org", "--password", "p"),
-        ("task-result", "--request-id", "00000000-0000-0000-0000-000000000000"),
-    ],
+    [("task-result", "--request-id", "00000000-0000-0000-0000-000000000000")],
     ids=lambda arguments: arguments[0],
 )
 def test_a_sub_command_for_what_is_not_offered_fails_and_says_so(
@@ -167,6 +164,26 @@ def test_an_app_logs_in_and_out(cli: Cli, place: Place) -> None:
     assert "Not logged in" in cli.refused("list-keys")
     cli.file("token", held)
     assert "The session has ended; log in again" in cli.refused("list-keys")
+
+
+def test_an_app_logs_in_with_its_certificate_and_encrypts(administrator: Cli, cli: Cli, place: Place) -> None:
+    worker = leaf("worker", authority())
+    chain, key = worker.files(cli.folder)
+    login = ("app-certificate-login", "--app-id", _app_by(administrator, place, worker), "--certificate-path", chain)
+    _until_it_works(cli, *login, "--key-path", key)
+    kid = made(cli, "AES", "--key-size", "256").kid
+    plain = cli.file("plain", BLOCKS)
+    cli("encrypt", "--kid", kid, "--alg", "AES", "--mode", "CBC", "--iv", IV.hex(), "--in", plain, "--out", "cipher")
+    held = cli.read("token")
+    stolen = held.replace(str(chain).encode(), b"None").replace(str(key).encode(), b"None")
+    cli.file("token", stolen)
+    assert "bound to a client certificate" in cli.refused("list-keys")
+    cli.file("token", held)
+    cli("list-keys")
+    twin = leaf("worker", worker.issuers[0]).files(cli.folder, "twin")
+    refused = cli.run(*login[:3], "--certificate-path", twin[0], "--key-path", twin[1])
+    assert refused.status != 0
+    assert "closed connection" in refused.err, "no app trusts it, so TLS ends before any answer"
 
 
 def test_both_log_out_at_once(cli: Cli, server: RunningServer, place: Place) -> None:
@@ -852,6 +869,29 @@ def test_the_audit_log_tells_who_did_what(administrator: Cli, app: Cli, place: P
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _app_by(administrator: Cli, place: Place, identity: Identity) -> str:
+    """An app that proves itself by this certificate. The CLI makes none, so this is asked by HTTP."""
+    body = {
+        "name": unique("app"),
+        "add_groups": {place.group: ["ENCRYPT", "DECRYPT", "MANAGE"]},
+        "default_group": place.group,
+        "credential": {"certificate": identity.encoded},
+    }
+    answer = administrator.server.request(
+        "POST", "/sys/v1/apps", body, authorization=administrator.server.administrator_session()
+    )
+    assert answer.status == 201, answer.text
+    return str(answer.json["app_id"])
+
+
+def _until_it_works(cli: Cli, *arguments: str | Path) -> None:
+    """The workers hear of a new app's certificate a moment after it was made; until then they ask nobody for any."""
+    deadline = time.monotonic() + 5
+    while cli.run(*arguments).status != 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    cli(*arguments)
 
 
 def _response(error: str) -> str:

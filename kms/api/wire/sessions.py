@@ -49,6 +49,7 @@ class AuthRequest(Request):
     id: Any = None
     region: Any = None
     headers: Any = None
+    account_name: Any = None  # the CLI sends it along, and selects the account in a call of its own
 
 
 class SelectAccountRequest(Request):
