@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -347,6 +348,29 @@ def test_the_verifier_and_the_secret_go_to_the_token_endpoint_only(forger: Forge
     others = [(path, headers) for path, headers, _ in forger.asked if path not in ("/token", "/userinfo")]
     assert others
     assert not [path for path, headers in others if "Authorization" in headers]
+
+
+def test_nothing_that_a_caller_sends_goes_out(
+    forger: Forger, provider: IdentityProvider, client: httpx.Client, member: User
+) -> None:
+    """What the caller brings in headers is the caller's secret; the provider gets what the server has for it."""
+    canary = "canary-c1a0"
+    headers = {
+        "Authorization": f"Bearer {canary}",
+        "Cookie": f"session={canary}",
+        "X-Forwarded-For": canary,
+        "X-Api-Key": canary,
+        "User-Agent": canary,
+        "Referer": f"https://{canary}.example.org/",
+    }
+    path = f"/sys/v1/session/auth/discover?acct_id={provider.account_id}"
+    method = client.post(path, json={"user_email": member.email, "password": canary}, headers=headers).json()[0]
+    forger.nonce = parse_qs(urlsplit(method["authorization_url"]).query)["nonce"][0]
+    body = {"method": "oauth-auth-code", "idp_id": method["idp_id"], "code": "a-code", "state": method["state"]}
+    body |= {"email": f"{canary}@example.org", "password": canary}
+    assert client.post("/sys/v1/session/auth", json=body, headers=headers).status_code == 200
+    assert {path for path, _, _ in forger.asked} >= {"/token", "/jwks", "/.well-known/openid-configuration"}
+    assert canary not in str(forger.asked).lower()
 
 
 def test_no_two_logins_share_anything(provider: IdentityProvider) -> None:
