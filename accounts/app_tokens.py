@@ -19,9 +19,10 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from accounts import jwks, jwt_bearer
+from accounts import jwk, jwks, jwt_bearer
 from accounts.errors import NotAuthenticated
-from accounts.jwks import KeySet, KeysUnavailable
+from accounts.jwk import KeySet
+from accounts.jwks import KeysUnavailable
 from accounts.jwt_bearer import Claims, Rules, Token, TokenCredential
 from accounts.models import AppCredential, AppSubject, CredentialKind, SpentToken
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
@@ -154,7 +155,7 @@ def keys_of(config: Mapping[str, Any], kid: str | None) -> KeySet:
 
 @lru_cache(maxsize=1024)
 def _stored(keys: tuple[tuple[str, str], ...]) -> KeySet:
-    return KeySet(tuple(jwks.key_of_bytes(kid, base64.b64decode(der)) for kid, der in keys))
+    return KeySet(tuple(jwk.key_of_bytes(kid, base64.b64decode(der)) for kid, der in keys))
 
 
 def warm(credential: TokenCredential, now: datetime) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
 from accounts.errors import NotAuthenticated
-from accounts.jwks import ALGORITHMS, KeySet, VerificationKey, key_of, strict_object
+from accounts.jwk import ALGORITHMS, KeySet, VerificationKey, key_of, strict_object
 
 MAX_TOKEN = 16 * 1024
 MAX_TEXT = 512

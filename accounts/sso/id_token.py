@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from accounts.errors import NotAuthenticated
-from accounts.jwks import KeySet, strict_object
+from accounts.jwk import KeySet, strict_object
 from accounts.jwt_bearer import Token, is_signed
 
 LEEWAY = timedelta(seconds=60)

@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlencode
 
 from accounts import outbound
 from accounts.errors import NotAuthenticated
-from accounts.jwks import strict_object
+from accounts.jwk import strict_object
 from accounts.jwt_bearer import take_apart
 from accounts.sso import id_token, oidc_metadata
 from accounts.sso.kind import Config, ProviderFailed

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts import outbound
-from accounts.jwks import ALGORITHMS, FetchedKeys, KeySet, KeysUnavailable, strict_object
+from accounts.jwk import ALGORITHMS, KeySet, strict_object
+from accounts.jwks import FetchedKeys, KeysUnavailable
 from accounts.sso.kind import Config, ProviderFailed
 from accounts.sso.tls import trust_of
 

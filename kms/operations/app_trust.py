@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 
-from accounts import jwks, mtls, outbound, subjects
+from accounts import jwk, mtls, outbound, subjects
 from accounts.certificates import PresentedCertificate
 from accounts.credentials import MAX_APP_SECRET_BYTES, MIN_APP_SECRET_BYTES
 from accounts.errors import NotAuthenticated
@@ -209,9 +209,9 @@ def _text_of(der: bytes) -> str:
 def _tokens(wanted: SignedTokens, account: UUID, now: datetime) -> Config:
     issuers = _names(wanted.issuers, "issuers", MAX_ISSUERS)
     audiences = own_audiences(account) if wanted.audiences is None else _audiences(wanted.audiences, account)
-    algorithms = sorted(jwks.ALGORITHMS if wanted.algorithms is None else set(wanted.algorithms))
-    if not algorithms or set(algorithms) - jwks.ALGORITHMS:
-        raise ParameterInvalid(f"algorithms are some of {', '.join(sorted(jwks.ALGORITHMS))}")
+    algorithms = sorted(jwk.ALGORITHMS if wanted.algorithms is None else set(wanted.algorithms))
+    if not algorithms or set(algorithms) - jwk.ALGORITHMS:
+        raise ParameterInvalid(f"algorithms are some of {', '.join(sorted(jwk.ALGORITHMS))}")
     accepted = _subjects(wanted.subjects)
     if len(issuers) * len(accepted) > MAX_CLAIMED:
         raise ParameterInvalid(f"issuers times subjects are at most {MAX_CLAIMED}")
@@ -275,12 +275,12 @@ def _keys(wanted: StoredKeys | FetchedKeys, now: datetime) -> Config:
 
 
 def _stored(wanted: StoredKeys) -> dict[str, str]:
-    if not 0 < len(wanted.keys) <= jwks.MAX_KEYS:
-        raise ParameterInvalid(f"store 1 to {jwks.MAX_KEYS} keys")
-    _names(wanted.keys, "key ids", jwks.MAX_KEYS)
+    if not 0 < len(wanted.keys) <= jwk.MAX_KEYS:
+        raise ParameterInvalid(f"store 1 to {jwk.MAX_KEYS} keys")
+    _names(wanted.keys, "key ids", jwk.MAX_KEYS)
     try:
-        return {kid: _text_of(jwks.der_of(jwks.key_of_bytes(kid, key))) for kid, key in wanted.keys.items()}
-    except jwks.KeyRejected as refused:
+        return {kid: _text_of(jwk.der_of(jwk.key_of_bytes(kid, key))) for kid, key in wanted.keys.items()}
+    except jwk.KeyRejected as refused:
         raise ParameterInvalid(str(refused)) from None
 
 

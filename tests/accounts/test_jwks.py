@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from accounts import jwks
-from accounts.jwks import FetchedKeys, KeyRejected, KeysUnavailable
+from accounts.jwk import KeyRejected, der_of, key_of_bytes, key_of_jwk, key_set
+from accounts.jwks import FetchedKeys, KeysUnavailable
 from accounts.outbound import OutboundFailed
 from tests.kit.tokens import ec_key, ed_key, jwk, rsa_key, spki
 
@@ -43,8 +43,8 @@ def unusable() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize(("member"), [pytest.param(member, id=name) for name, member in unusable()])
 def test_a_key_that_is_not_for_signatures_is_passed_over(member: dict[str, Any]) -> None:
     with pytest.raises(KeyRejected):
-        jwks.key_of_jwk(member)
-    found = jwks.key_set(json.dumps({"keys": [member, jwk(ec_key(), kid="good")]}).encode())
+        key_of_jwk(member)
+    found = key_set(json.dumps({"keys": [member, jwk(ec_key(), kid="good")]}).encode())
     assert [key.kid for key in found.keys] == ["good"]
 
 
@@ -55,25 +55,25 @@ def test_a_key_that_is_not_for_signatures_is_passed_over(member: dict[str, Any])
 )  # fmt: skip
 def test_what_is_no_set_is_refused(document: bytes) -> None:
     with pytest.raises(KeyRejected):
-        jwks.key_set(document)
+        key_set(document)
 
 
 def test_two_keys_that_could_be_meant_are_none() -> None:
-    twins = jwks.key_set(json.dumps({"keys": [jwk(ec_key(), kid="a"), jwk(ec_key(), kid="a")]}).encode())
+    twins = key_set(json.dumps({"keys": [jwk(ec_key(), kid="a"), jwk(ec_key(), kid="a")]}).encode())
     assert twins.find("a", "ES256") is None
-    several = jwks.key_set(json.dumps({"keys": [jwk(ec_key(), kid="a"), jwk(rsa_key(), kid="b")]}).encode())
+    several = key_set(json.dumps({"keys": [jwk(ec_key(), kid="a"), jwk(rsa_key(), kid="b")]}).encode())
     assert several.find(None, "RS256") == several.find("b", "RS256") is not None
     assert several.find("a", "RS256") is None
 
 
 def test_stored_keys_are_public_ones_as_der_or_pem() -> None:
-    assert jwks.der_of(jwks.key_of_bytes("a", spki(rsa_key(), Encoding.PEM))) == spki(rsa_key())
+    assert der_of(key_of_bytes("a", spki(rsa_key(), Encoding.PEM))) == spki(rsa_key())
     private = rsa_key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     for wrong in (private, b"", b"x", b"-----BEGIN PUBLIC KEY-----", spki(x25519.X25519PrivateKey.generate())):
         with pytest.raises(KeyRejected):
-            jwks.key_of_bytes("a", wrong)
+            key_of_bytes("a", wrong)
     with pytest.raises(KeyRejected):
-        jwks.key_of_bytes("a", spki(dsa.generate_private_key(2048)))
+        key_of_bytes("a", spki(dsa.generate_private_key(2048)))
 
 
 # -- sets at an address --------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import jwks, jwt_bearer
+from accounts import jwt_bearer
 from accounts.errors import NotAuthenticated
-from accounts.jwks import KeySet
+from accounts.jwk import ALGORITHMS, KeySet, key_of_bytes
 from accounts.jwt_bearer import Claims, Rules
 from tests.kit.tokens import POD, Issuer, b64, by_hand, ec_key, jwk, key_for, rsa_key, spki
 
@@ -31,10 +31,10 @@ RULES = Rules(
     issuers=frozenset({ISSUER.name}),
     audiences=frozenset({HERE}),
     subjects=(POD,),
-    algorithms=jwks.ALGORITHMS,
+    algorithms=ALGORITHMS,
     max_age=timedelta(hours=1),
 )
-KEYS = KeySet((jwks.key_of_bytes("key-1", spki(rsa_key())), jwks.key_of_bytes("key-2", spki(ec_key()))))
+KEYS = KeySet((key_of_bytes("key-1", spki(rsa_key())), key_of_bytes("key-2", spki(ec_key()))))
 
 
 def accepted(token: str, rules: Rules = RULES, keys: KeySet = KEYS) -> Claims:
@@ -46,14 +46,14 @@ def accepted(token: str, rules: Rules = RULES, keys: KeySet = KEYS) -> Claims:
     return claims
 
 
-@pytest.mark.parametrize("algorithm", sorted(jwks.ALGORITHMS))
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_every_algorithm_that_is_offered_works_and_no_other_key_does_for_it(algorithm: str) -> None:
     issuer = Issuer(POD, HERE, algorithm=algorithm)
     token = issuer.token()
-    own = jwks.key_of_bytes("key-1", spki(key_for(algorithm)))
+    own = key_of_bytes("key-1", spki(key_for(algorithm)))
     assert accepted(token, keys=KeySet((own,))).subject == POD
-    for other in jwks.ALGORITHMS:
-        key = jwks.key_of_bytes("key-1", spki(key_for(other)))
+    for other in ALGORITHMS:
+        key = key_of_bytes("key-1", spki(key_for(other)))
         if algorithm not in key.algorithms:
             with pytest.raises(NotAuthenticated) as refused:
                 accepted(token, keys=KeySet((key,)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from accounts import jwks, jwt_bearer
+from accounts import jwk, jwt_bearer
 from accounts.errors import NotAuthenticated
 from tests.vectors.tally import Tally
 from tests.vectors.wycheproof.archive import TOKENS, Vector, members, vectors
@@ -24,7 +24,7 @@ ANOTHER_ALGORITHM = {346, 347, 350, 351}
 def ending(vector: Vector) -> str:
     """``accepted``, or why it was refused."""
     key = vector.group.get("public") or vector.group["private"]
-    keys = jwks.key_set(json.dumps(key if "keys" in key else {"keys": [key]}).encode())
+    keys = jwk.key_set(json.dumps(key if "keys" in key else {"keys": [key]}).encode())
     given: Any = vector.fields.get("jws", vector.fields.get("jwe"))
     try:
         token = jwt_bearer.take_apart(given if isinstance(given, str) else json.dumps(given))
