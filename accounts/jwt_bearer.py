@@ -186,7 +186,8 @@ def _is_subject(subject: str, accepted: tuple[str, ...], app: UUID) -> bool:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or "\0" in value:
+    """Text that can be looked up: half a surrogate pair, which JSON lets through (RFC 8259 §8.2), cannot."""
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= MAX_TEXT or "\0" in value:
         raise ValueError("not a text")
     return value
 

@@ -193,7 +193,16 @@ def claims() -> Iterator[tuple[str, str]]:
     for audience in audiences:
         yield f"aud {audience!r}", saying(aud=audience)
     for name in ("iss", "sub"):
-        for value in (None, "", 1, [ISSUER.claims()[name]], "someone else", ISSUER.claims()[name] + "x", "x" * 600):
+        for value in (
+            None,
+            "",
+            1,
+            [ISSUER.claims()[name]],
+            "someone else",
+            ISSUER.claims()[name] + "x",
+            "x" * 600,
+            "\0",
+        ):
             yield f"{name} {value!r:.40}", saying(**{name: value})
     for value in (None, now - 1, now, 0, -1, "never", str(now + 60), True, [now + 60], 10**18, 10**400, now + 7200):
         yield f"exp {value!r:.40}", saying(exp=value)

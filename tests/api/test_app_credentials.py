@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from kms.audit.models import AuditRecord
 from tests.api.test_bad_input import login
 from tests.kit.certificates import authority, leaf
 from tests.kit.tenants import Tenant, new_tenant, unique
-from tests.kit.tokens import CLUSTER, Issuer, rsa_key, spki
+from tests.kit.tokens import CLUSTER, Issuer, by_hand, rsa_key, spki
 
 AUTH = "/sys/v1/session/auth"
 KEY = base64.b64encode(spki(rsa_key())).decode()
@@ -238,6 +239,12 @@ def test_every_refused_token_answers_the_same(client: httpx.Client, pod: tuple[s
         issuer.token(sub="other"),
         issuer.token(iss="other"),
         issuer.token(exp=1),
+        issuer.token(exp=10**18),
+        issuer.token(sub="\0"),
+        issuer.token(sub="\ud800"),
+        issuer.token(iss="\ud800"),
+        issuer.token(sub="x" * 10_000),
+        by_hand(issuer.header(kid="\ud800\0"), issuer.claims(), rsa_key(), "RS256"),
         issuer.token() + "x",
         Issuer(issuer.subject, issuer.audience, algorithm="ES256").token(),
         "a.b.c",
@@ -303,7 +310,7 @@ def test_an_app_logs_in_by_its_name(client: httpx.Client, admin: dict[str, str],
 
 
 @pytest.mark.parametrize("field", ["acct_id", "name", "password"])
-@pytest.mark.parametrize("value", [None, 1, [], {}, True])
+@pytest.mark.parametrize("value", [None, 1, [], {}, True, "\ud800", "\0"])
 def test_a_login_by_name_that_is_not_one_says_so(client: httpx.Client, field: str, value: Any) -> None:
     body = {"method": "auth-by-app-name", "acct_id": str(uuid4()), "name": "n", "password": "p", field: value}
-    assert client.post(AUTH, json=body).status_code == 400
+    assert client.post(AUTH, content=json.dumps(body)).status_code == 400
