@@ -434,7 +434,11 @@ def following() -> Iterator[Callable[[Follower], None]]:
 
 @pytest.mark.parametrize("poll", [60.0, 0.05], ids=["notified", "polled"])
 def test_a_running_server_follows_what_the_apps_trust(
-    place: Place, following: Callable[[Follower], None], monkeypatch: pytest.MonkeyPatch, poll: float
+    trusted_by_others: None,
+    place: Place,
+    following: Callable[[Follower], None],
+    monkeypatch: pytest.MonkeyPatch,
+    poll: float,
 ) -> None:
     """By notification alone, and without one: an overlap ends unannounced."""
     monkeypatch.setattr(tls_clients, "POLL_SECONDS", poll)

@@ -133,6 +133,7 @@ func main() {
 	keysOfKeys()
 	batches()
 	lives()
+	passwords()
 	proofs()
 	certificates()
 	ending()
