@@ -232,6 +232,34 @@ def test_a_token_is_taken_on_any_call_by_both_edges_and_opens_sessions(
         assert encrypted.status_code == 200, encrypted.text
 
 
+def test_a_token_is_verified_once_for_many_calls_and_again_when_its_app_changes(
+    client: httpx.Client,
+    admin: dict[str, str],
+    pod: tuple[str, Issuer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from accounts import jwt_bearer
+
+    verified: list[str] = []
+    real = jwt_bearer._verified
+
+    def counting(token: Any, key: Any) -> bool:
+        verified.append(token.algorithm)
+        return real(token, key)
+
+    monkeypatch.setattr(jwt_bearer, "_verified", counting)
+    app, issuer = pod
+    header = {"Authorization": f"Bearer {issuer.token()}"}
+    for _ in range(5):
+        assert client.get(f"/sys/v1/apps/{app}", headers=header).status_code == 200
+    assert len(verified) == 1
+    client.patch(f"/sys/v1/apps/{app}", json={"description": "changed"}, headers=admin)
+    assert client.get(f"/sys/v1/apps/{app}", headers=header).status_code == 200
+    assert len(verified) == 2
+    client.patch(f"/sys/v1/apps/{app}", json={"credential": {"secret": {}}}, headers=admin)
+    assert client.get(f"/sys/v1/apps/{app}", headers=header).status_code == 401
+
+
 def test_every_refused_token_answers_the_same(client: httpx.Client, pod: tuple[str, Issuer], tenant: Tenant) -> None:
     app, issuer = pod
     wrong = [
