@@ -2,9 +2,12 @@
 # docs/operations.md, "Containers", says how the parts go together.
 
 FROM python:3.12-slim-bookworm AS build
-COPY requirements/server.lock /tmp/server.lock
+# Sign-on by LDAP is compiled against OpenLDAP's client library.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev libldap-dev libsasl2-dev
+COPY requirements/ldap.lock /tmp/ldap.lock
 RUN python -m venv /opt/keystead \
- && /opt/keystead/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/server.lock \
+ && /opt/keystead/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/ldap.lock \
  && /opt/keystead/bin/pip uninstall --yes pip
 
 FROM python:3.12-slim-bookworm
@@ -13,7 +16,7 @@ LABEL org.opencontainers.image.title="Keystead" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="0.1.0"
 RUN apt-get update \
- && apt-get install -y --no-install-recommends softhsm2 \
+ && apt-get install -y --no-install-recommends softhsm2 libldap-2.5-0 libsasl2-2 \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 keystead \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin keystead \

@@ -9,13 +9,15 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kryoptic vectors lint bench scale compat lock clean
+.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run-lock ## Set up what is missing and serve
 	@exec $(BIN)/python manage.py run $(ARGS)
+
+ldap: $(VENV)/.run-lock $(VENV)/.ldap-lock ## Add sign-on by LDAP to the environment
 
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
 	@$(BIN)/python -m pytest $(ARGS)
@@ -60,5 +62,5 @@ clean: ## Remove environments and caches; the data folder stays
 # An environment is as good as its lock file: the stamp is a copy of the lock that was installed, so that a checkout with
 # new dates and the same locks installs nothing.
 .PHONY: check-locks
-$(VENV)/.run-lock $(VENV)/.dev-lock $(CLIENTS)/.clients-lock: check-locks
+$(VENV)/.run-lock $(VENV)/.ldap-lock $(VENV)/.dev-lock $(CLIENTS)/.clients-lock: check-locks
 	@sh requirements/install.sh "$(PYTHON)" "$(@D)" "requirements/$(patsubst .%-lock,%,$(@F)).lock" "$@"
