@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -64,6 +65,18 @@ def test_two_keys_that_could_be_meant_are_none() -> None:
     several = key_set(json.dumps({"keys": [jwk(ec_key(), kid="a"), jwk(rsa_key(), kid="b")]}).encode())
     assert several.find(None, "RS256") == several.find("b", "RS256") is not None
     assert several.find("a", "RS256") is None
+
+
+def test_a_key_does_no_more_than_it_says() -> None:
+    assert "PS256" in key_of_jwk(jwk(rsa_key(), kid="a")).algorithms
+    assert key_of_jwk(jwk(rsa_key(), kid="a", alg="RS256")).algorithms == {"RS256"}
+
+
+def test_keys_whose_checking_would_take_long_are_refused() -> None:
+    """A modulus of 16,384 bits takes fifty times as long as one of 4096, and anybody may send tokens."""
+    modulus = base64.urlsafe_b64encode(((1 << 16383) + 1).to_bytes(2048, "big")).rstrip(b"=").decode()
+    with pytest.raises(KeyRejected, match="bits"):
+        key_of_jwk({"kty": "RSA", "n": modulus, "e": "AQAB"})
 
 
 def test_stored_keys_are_public_ones_as_der_or_pem() -> None:
