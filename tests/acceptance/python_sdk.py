@@ -149,6 +149,19 @@ def trade_a_session() -> None:
 
 
 @step
+def second_factors_as_far_as_the_sdk_goes() -> None:
+    """It can send no password, so it cannot unlock, and what needs that is refused; the rest it can call."""
+    factors = kept["admin"].TwoFactorAuthenticationApi
+    challenge = factors.generate_u2_f_challenge()
+    assert len(base64.urlsafe_b64decode(challenge.u2f_challenge + "=")) == 32
+    assert challenge.u2f_keys == []
+    refused(403, "unlock", factors.generate_recovery_codes)
+    refused(400, "body", factors.authorize_recovery_code)
+    refused(400, "body", kept["admin"].AuthenticationApi.unlock2_f)
+    factors.lock2_f()
+
+
+@step
 def terminate_a_session() -> None:
     other = Session(username=EMAIL, password=PASSWORD)
     other.log_in()

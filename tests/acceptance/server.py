@@ -55,6 +55,7 @@ class RunningServer:
         self.data = data
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
+        self.origin = f"https://localhost:{self.port}"  # security keys know no addresses
         self.ca = data / "tls" / "ca.pem"
         self.email = ADMINISTRATOR
         self.password = ""
@@ -180,6 +181,7 @@ class RunningServer:
             "PYTHONUNBUFFERED": "1",
             "KEYSTEAD_DATA": str(self.data),
             "KEYSTEAD_LISTEN": self.url,
+            "KEYSTEAD_PUBLIC_URL": self.origin,
             "KEYSTEAD_WORKERS": "2",
             **self._environment,
         }

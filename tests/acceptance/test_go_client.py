@@ -40,6 +40,7 @@ def go(golang: None, server: RunningServer, tmp_path_factory: pytest.TempPathFac
     environment = {
         **os.environ,
         "STEPS_URL": server.url,
+        "STEPS_ORIGIN": server.origin,
         "STEPS_CA": str(server.ca),
         "STEPS_EMAIL": server.email,
         "STEPS_PASSWORD": server.password,

@@ -26,6 +26,7 @@ def sdk(server: RunningServer, clients: Path) -> steps.Steps:
     environment = {
         **os.environ,
         "STEPS_URL": server.url,
+        "STEPS_ORIGIN": server.origin,
         "STEPS_CA": str(server.ca),
         "STEPS_EMAIL": server.email,
         "STEPS_PASSWORD": server.password,

@@ -127,6 +127,7 @@ func generated(kind sdkms.ObjectType, operations sdkms.KeyOperations, shape func
 
 func main() {
 	sessions()
+	factors()
 	administration()
 	objects()
 	data()

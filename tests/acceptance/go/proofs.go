@@ -34,7 +34,7 @@ func signedToken(key *ecdsa.PrivateKey, subject string) string {
 	}
 	now := time.Now().Unix()
 	head := encode(map[string]any{"alg": "ES256", "kid": "go", "typ": "JWT"}) + "." + encode(map[string]any{
-		"iss": issuer, "sub": subject, "aud": os.Getenv("STEPS_URL"), "iat": now, "exp": now + 300,
+		"iss": issuer, "sub": subject, "aud": os.Getenv("STEPS_ORIGIN"), "iat": now, "exp": now + 300,
 	})
 	digest := sha256.Sum256([]byte(head))
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
