@@ -15,7 +15,7 @@ import pytest
 
 from accounts import sessions
 from accounts.clock import clock
-from accounts.models import Session, TotpDevice
+from accounts.models import ExternalRole, IdentityProvider, Session, TotpDevice
 from kms.api.routes import ENDPOINTS
 from kms.audit.models import AuditRecord
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
@@ -249,6 +249,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "acct_id": someone.account.id,
         "device_id": totp_device(someone),
         "session_id": open_session(someone),
+        **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
     for endpoint in PROTECTED:
@@ -259,6 +260,12 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
             response = client.request(endpoint.method, path, headers=headers, content=body)
             assert response.status_code in (400, 404), f"{endpoint.operation}: {response.status_code} {response.text}"
     assert AuditRecord.objects.filter(account_id=someone.account.id).count() == before
+
+
+def directory(tenant: Tenant) -> dict[str, uuid.UUID]:
+    provider = IdentityProvider.objects.create(account=tenant.account, kind="ldap", name="directory")
+    role = ExternalRole.objects.create(account=tenant.account, provider=provider, name="cn=custodians")
+    return {"provider_id": provider.id, "ldap_id": provider.id, "external_role_id": role.id}
 
 
 def open_session(tenant: Tenant) -> uuid.UUID:

@@ -72,6 +72,14 @@ def endpoints(**changed: str) -> dict[str, Any]:
     return {**{name: f"{PUBLIC}/{name}" for name in names}, **changed}
 
 
+def oauth_with(name: str) -> Callable[[str], Any]:
+    return lambda url: oauth(**{name: url})
+
+
+def openid_with(name: str) -> Callable[[str], Any]:
+    return lambda url: openid(endpoints(**{name: url}))
+
+
 _ACCOUNT, _PROVIDERS = "/sys/v1/accounts/{account}", "/sys/v1/identity_providers"
 _ALONE = dict.fromkeys(("idp_authorization_endpoint", "idp_token_endpoint", "idp_userinfo_endpoint"))
 SETTINGS: dict[str, Setting] = {
@@ -80,10 +88,7 @@ SETTINGS: dict[str, Setting] = {
         _ACCOUNT,
         lambda url: oauth(issuer=url, idp_authorization_endpoint="", idp_token_endpoint="", idp_userinfo_endpoint=None),
     ),
-    **{
-        f"AuthConfigOauth.{name}": Setting("PATCH", _ACCOUNT, lambda url, name=name: oauth(**{name: url}))
-        for name in _ALONE
-    },
+    **{f"AuthConfigOauth.{name}": Setting("PATCH", _ACCOUNT, oauth_with(name)) for name in _ALONE},
     "AuthConfigLdap.ldap_url": Setting("PATCH", _ACCOUNT, lambda url: {"add_ldap": [ldap(url)]}),
     "SigningKeys.url": Setting(
         "POST",
@@ -99,7 +104,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "config.issuer": Setting("POST", _PROVIDERS, lambda url: openid({"issuer": url}), 201),
     **{
-        f"config.{name}": Setting("POST", _PROVIDERS, lambda url, name=name: openid(endpoints(**{name: url})), 201)
+        f"config.{name}": Setting("POST", _PROVIDERS, openid_with(name), 201)
         for name in ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
     },
     "config.url": Setting(
