@@ -30,6 +30,7 @@ class Kind:
     settings (JSON); it raises SettingInvalid. ``secrets`` are the names that may be given. ``probe`` asks the provider
     whether the settings work, with the opened secrets; it raises ProviderFailed or SettingInvalid. A secret stays only
     while ``secrets_go_to`` stays the same: whoever may change an address must not have an old secret sent there.
+    ``derived`` are the canonical settings that nobody gives: they follow from others.
     """
 
     kind: ProviderKind
@@ -37,6 +38,11 @@ class Kind:
     probe: Callable[[Config, Mapping[str, bytes]], None]
     secrets_go_to: Callable[[Config], Hashable] = lambda _config: None
     secrets: frozenset[str] = frozenset()
+    derived: frozenset[str] = frozenset()
+
+    def given(self, config: Config) -> Config:
+        """The canonical settings that may be given again."""
+        return {name: value for name, value in config.items() if name not in self.derived}
 
 
 class Given:

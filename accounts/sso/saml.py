@@ -255,4 +255,5 @@ def _md(name: str) -> str:
     return f"{{{METADATA}}}{name}"
 
 
-KIND = Kind(ProviderKind.SAML, parse_settings, probe)
+_DERIVED = frozenset({"entity_id", "sso_url", "certificates", "valid_until"})
+KIND = Kind(ProviderKind.SAML, parse_settings, probe, derived=_DERIVED)

@@ -12,6 +12,7 @@ from uuid import UUID
 from accounts.models import Account, IdentityProvider, PasswordLogin, ProviderKind
 from accounts.principal import AuthenticationMethod
 from accounts.second_factor import Factor, Requirement
+from accounts.sso.kinds import kind_of
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import Call
 from kms.operations.errors import Conflict
@@ -19,15 +20,6 @@ from kms.operations.providers import ProviderSettings, add, change, find_provide
 from policies.facts import factors_owned
 
 STEP_UP_SECONDS = 900
-# What only /sys/v1/identity_providers can say of a SAML provider; the vendor's accounts say its metadata.
-_BESIDE_METADATA = (
-    "email_attribute",
-    "groups_attribute",
-    "first_name_attribute",
-    "last_name_attribute",
-    "name_id_format",
-    "self_provision_role",
-)
 MIN_STEP_UP, MAX_STEP_UP = 60, 86400
 
 
@@ -109,7 +101,8 @@ def _set_single(call: Call, kind: ProviderKind, settings: ProviderSettings | Non
     elif row is None:
         add(call, kind, settings)
     elif kind == ProviderKind.SAML:
-        kept = {name: row.config[name] for name in _BESIDE_METADATA}
+        # The vendor's accounts say its metadata and nothing beside it; what is beside it stays.
+        kept = kind_of(kind).given(row.config)
         named = ProviderSettings(row.name, row.icon_url, {**kept, **settings.config})
         change(call, row, named)
     else:

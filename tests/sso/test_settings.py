@@ -22,6 +22,7 @@ from kms.operations.providers import CreateProvider, opened_secrets
 from kms.secret import SecretBytes
 from tests.kit.http import serving
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
+from tests.sso.saml.forge import key_of, metadata
 
 CANARY = "canary-7d1e55c0"
 OAUTH = {
@@ -35,6 +36,14 @@ OAUTH = {
     "client_id": "keystead",
     "client_secret": CANARY,
     "auth_params": {"max_age": 60, "prompt": ["login"]},
+}
+LDAP = {
+    "name": "Directory",
+    "icon_url": "",
+    "ldap_url": "ldaps://directory.example.org",
+    "tls": {"mode": "required", "validate_hostname": True, "ca": {"ca_set": "global_roots"}},
+    "dn_resolution": {"method": "search-by-mail"},
+    "base_dn": "dc=example,dc=org",
 }
 OPEN = {"require_2fa": False, "administrators_only": False}
 
@@ -355,6 +364,40 @@ def test_a_sealed_secret_does_not_open_in_another_row(tenant: Tenant) -> None:
     two.secret_sealed = one.secret_sealed
     with pytest.raises(BlobRejected):
         opened_secrets(two)
+
+
+# -- other kinds ---------------------------------------------------------------------------------------------------
+
+
+def test_metadata_is_replaced_and_what_it_does_not_say_stays(alice: Administrator) -> None:
+    first, second = metadata(key_of("rsa")), metadata(key_of("rsa"), key_of("ec"))
+    assert alice.configure(password=OPEN, saml=first)["saml"] == first
+    (made,) = alice.send("GET", "/sys/v1/identity_providers").json()
+    path = f"/sys/v1/identity_providers/{made['provider_id']}"
+    changed = {"name": "Login", "config": {**made["config"], "groups_attribute": "memberOf"}}
+    assert alice.send("PATCH", path, changed).status_code == 200
+    assert alice.configure(password=OPEN, saml=second)["saml"] == second
+    found = alice.send("GET", path).json()
+    assert (found["name"], found["config"]["groups_attribute"]) == ("Login", "memberOf")
+    assert len(found["derived"]["certificates"]) == 2
+    assert "certificates" not in found["config"]
+    assert "saml" not in alice.configure(password=OPEN, saml="")
+    assert "metadata" in alice.configure(400, password=OPEN, saml="<x/>")["error"]
+
+
+def test_only_directories_are_removed_as_such(client: httpx.Client, alice: Administrator) -> None:
+    oauth = create(alice).json()["provider_id"]
+    other = Administrator(client, new_tenant())
+    theirs = other.send("PATCH", other.account, {"add_ldap": [LDAP]}).json()["auth_config"]["ldap"]
+    (their_id,) = theirs
+    for removed, status in ((oauth, 400), (their_id, 404)):
+        assert alice.send("PATCH", alice.account, {"del_ldap": [removed]}).status_code == status
+        assert alice.send("PATCH", alice.account, {"mod_ldap": {removed: LDAP}}).status_code == status
+    again = other.send("PATCH", other.account, {"mod_ldap": theirs, "add_ldap": [LDAP]}).json()["auth_config"]["ldap"]
+    assert len(again) == 2
+    assert again[their_id] == theirs[their_id]
+    left = other.send("PATCH", other.account, {"del_ldap": [*again]}).json()["auth_config"]
+    assert "ldap" not in left
 
 
 # -- discovery -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from accounts.models import IdentityProvider, ProviderKind
 from accounts.second_factor import Requirement
+from accounts.sso.kinds import kind_of
 from accounts.sso.oidc import CLIENT_SECRET
 from accounts.sso.tls import wire_tls
 from kms.api.wire.auth_ldap import AuthConfigLdap, WireLdap, ldap_settings, wire_ldap
@@ -237,6 +238,8 @@ class ChangedProvider(Request):
 
 
 class WireProvider(Response, omit_defaults=False):
+    """``config`` is what may be given again; ``derived`` follows from it."""
+
     provider_id: UUID
     idp_id: str
     kind: str
@@ -244,6 +247,7 @@ class WireProvider(Response, omit_defaults=False):
     icon_url: str
     enabled: bool
     config: Mapping[str, Any]
+    derived: Mapping[str, Any]
     has_secrets: bool
     created_at: str | None
 
@@ -264,6 +268,7 @@ def _update(call: WireCall) -> UpdateProvider:
 
 
 def _provider(row: IdentityProvider) -> WireProvider:
+    given = kind_of(row.kind).given(row.config)
     return WireProvider(
         provider_id=row.id,
         idp_id=idp_id(row.id),
@@ -271,7 +276,8 @@ def _provider(row: IdentityProvider) -> WireProvider:
         name=row.name,
         icon_url=row.icon_url,
         enabled=row.enabled,
-        config=row.config,
+        config=given,
+        derived={name: value for name, value in row.config.items() if name not in given},
         has_secrets=row.secret_sealed is not None,
         created_at=wire_time(row.created_at),
     )
