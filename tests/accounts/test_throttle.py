@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import throttle
+from accounts import sessions, throttle
 from accounts.clock import clock
 from accounts.credentials import BasicCredential
 from accounts.errors import AttemptRefused, NotAuthenticated
@@ -38,7 +38,7 @@ from kms.operations.errors import TooManyAttempts
 from kms.operations.executor import execute
 from kms.operations.sessions import LogIn
 from tests.kit.tenants import PASSWORD as RIGHT
-from tests.kit.tenants import Tenant, new_user, unique
+from tests.kit.tenants import Tenant, new_user, unique, user_principal
 
 SECOND = timedelta(seconds=1)
 OFFICE, STRANGER = "192.0.2.7", "198.51.100.9"
@@ -55,6 +55,12 @@ def attempts_until_refused(attempt: Attempt, now: datetime, most: int = 50) -> i
 
 def log_in(email: str, password: str, address: str = STRANGER) -> None:
     execute(ANONYMOUS, LogIn(BasicCredential(email, password)), context=CallContext(client_ip=address))
+
+
+def guessed(email: str, times: int, address: str = STRANGER) -> None:
+    """So many wrong passwords, without the hundred milliseconds that checking one takes."""
+    for _ in range(times):
+        throttle.reserve(Attempt(PASSWORD, throttle.subject_of(email), address), clock.now())
 
 
 def outcome(email: str, password: str, address: str = STRANGER) -> str:
@@ -176,7 +182,8 @@ def test_a_network_is_familiar_for_its_time_only() -> None:
 def test_who_has_only_the_password_makes_no_network_familiar_to_the_second_factors_door() -> None:
     user, now = new_user(), clock.now()
     for n in range(4):
-        log_in(user.email, RIGHT, f"203.0.113.{n}")
+        who = user_principal(user, None)
+        sessions.issue(who, who.method, now, now, client_ip=f"203.0.113.{n}")
     admitted = sum(
         attempts_until_refused(Attempt(SECOND_FACTOR, user.id, f"203.0.113.{n}"), now, most=SECOND_FACTOR.free)
         for n in range(4)
@@ -240,22 +247,17 @@ def spellings(email: str) -> list[str]:
 
 def test_ten_spellings_of_one_address_share_one_counter() -> None:
     user = new_user()
-    tried = [outcome(spelling, "wrong") for spelling in spellings(user.email)]
-    assert tried == ["NotAuthenticated"] * PASSWORD.free + ["TooManyAttempts"] * (10 - PASSWORD.free)
+    for spelling in spellings(user.email)[: PASSWORD.free]:
+        guessed(spelling, 1)
+    assert {outcome(spelling, "wrong") for spelling in spellings(user.email)} == {"TooManyAttempts"}
     assert AttemptCounter.objects.filter(subject=throttle._subject_digest(user.id)).count() == 2
-
-
-def test_known_and_unknown_names_are_slowed_alike() -> None:
-    known = [outcome(email, "wrong") for email in [new_user().email] * 8]
-    unknown = [outcome(email, "wrong") for email in [f"{unique('nobody')}@example.org"] * 8]
-    assert known == unknown == ["NotAuthenticated"] * PASSWORD.free + ["TooManyAttempts"] * 3
 
 
 def test_the_right_password_ends_the_count_and_is_refused_while_it_is_blocked() -> None:
     user = new_user()
-    assert [outcome(user.email, "wrong") for _ in range(4)] == ["NotAuthenticated"] * 4
+    guessed(user.email, 4)
     assert outcome(user.email, RIGHT) == "in"
-    assert [outcome(user.email, "wrong") for _ in range(5)] == ["NotAuthenticated"] * 5
+    guessed(user.email, 5)
     assert outcome(user.email, RIGHT) == "TooManyAttempts"
 
 
@@ -272,8 +274,9 @@ def test_no_outsider_locks_an_accounts_last_administrator_out(tenant: Tenant) ->
     administrator = tenant.users["administrator"]
     assert Membership.objects.filter(account=tenant.account, role="administrator").count() == 1
     log_in(administrator.email, RIGHT, OFFICE)
-    tried = {outcome(administrator.email, "wrong", f"203.0.113.{n}") for n in range(30)}
-    assert tried == {"NotAuthenticated", "TooManyAttempts"}
+    for n in range(PASSWORD.free_anywhere):
+        guessed(administrator.email, 1, f"203.0.113.{n}")
+    assert outcome(administrator.email, "wrong", "203.0.113.200") == "TooManyAttempts"
     assert outcome(administrator.email, RIGHT, OFFICE) == "in"
 
 
@@ -285,8 +288,8 @@ def test_an_apps_key_is_not_slowed_down_so_that_no_stranger_keeps_it_out(tenant:
 
 def test_a_refused_attempt_is_in_the_record() -> None:
     email = f"{unique('nobody')}@example.org"
-    for _ in range(PASSWORD.free + 1):
-        outcome(email, "wrong")
+    guessed(email, PASSWORD.free)
+    assert outcome(email, "wrong") == "TooManyAttempts"
     entry = AuditRecord.objects.filter(details__email=email).order_by("-sequence")[0]
     assert (entry.action, entry.outcome, entry.reason) == ("session.create", "denied", "slowed-down")
 
@@ -296,7 +299,7 @@ def test_a_refused_attempt_is_in_the_record() -> None:
 
 def test_made_up_names_leave_a_table_that_is_emptied() -> None:
     now = clock.now()
-    for n in range(300):
+    for n in range(100):
         throttle.reserve(Attempt(PASSWORD, f"{unique('nobody')}{n}@example.org", STRANGER), now)
     blocked = Attempt(PASSWORD, uuid4(), STRANGER)
     attempts_until_refused(blocked, now)
@@ -309,8 +312,7 @@ def test_made_up_names_leave_a_table_that_is_emptied() -> None:
 
 def test_the_operator_of_the_host_lets_a_person_try_again() -> None:
     user, said = new_user(), StringIO()
-    for _ in range(PASSWORD.free):
-        outcome(user.email, "wrong")
+    guessed(user.email, PASSWORD.free)
     assert outcome(user.email, RIGHT) == "TooManyAttempts"
     call_command("unblock", user.email.upper(), stdout=said)
     assert said.getvalue() == "Counters of attempts forgotten: 2\n"
