@@ -98,20 +98,26 @@ def test_a_token_of_one_app_is_nothing_for_another(tenant: Tenant) -> None:
     assert refusal(issuer.token(iss="https://other.example")) == "unknown-app"
 
 
-def test_unknown_apps_cost_a_verification_too(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted, not timed: one check of a signature for an unknown app, for wrong claims and for a forgery."""
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every check of a signature that was done."""
     from accounts import jwt_bearer
 
-    checked: list[str] = []
+    done: list[str] = []
     real = jwt_bearer._verified
 
     def counting(token: Any, key: Any) -> bool:
-        checked.append(token.algorithm)
+        done.append(token.algorithm)
         return real(token, key)
 
+    monkeypatch.setattr(jwt_bearer, "_verified", counting)
+    return done
+
+
+def test_unknown_apps_cost_a_verification_too(tenant: Tenant, checked: list[str]) -> None:
+    """Counted, not timed: one check of a signature for an unknown app, for wrong claims and for a forgery."""
     app, issuer = trusting(tenant, pod())
     secret = tenant.new_app()
-    monkeypatch.setattr(jwt_bearer, "_verified", counting)
     tried: list[tuple[str, UUID | None]] = [
         (issuer.token(), uuid4()),
         (issuer.token(), secret.id),
@@ -124,6 +130,14 @@ def test_unknown_apps_cost_a_verification_too(tenant: Tenant, monkeypatch: pytes
     for number, (token, wanted) in enumerate(tried, 1):
         refusal(token, wanted)
         assert len(checked) == number
+
+
+def test_claimants_of_another_audience_cost_nothing(tenant: Tenant, checked: list[str]) -> None:
+    app, issuer = trusting(tenant, pod())
+    for _ in range(3):
+        trusting(tenant, issuer.subject, audiences=("other",))
+    assert caller(issuer.token()).id == app.id
+    assert len(checked) == 1
 
 
 # -- who may claim a subject ---------------------------------------------------------------------------------------
