@@ -38,11 +38,7 @@ def owner(newcomer: Person, strict: Tenant) -> Person:
 
 
 def of_both(owner: Person) -> tuple[Authenticator, Phone]:
-    """A key and a phone, both enrolled properly."""
-    _, phone = owner.with_phone()
-    login, key = owner.unlocked(second_factor="totp"), Authenticator()
-    assert login.add_key(key).status_code == 200
-    return key, phone
+    return owner.given_key(), owner.given_phone()
 
 
 def state(owner: Person) -> tuple[Any, ...]:
@@ -143,7 +139,6 @@ ROADS: dict[str, Callable[[Login, Phone], Any]] = {
 @pytest.mark.parametrize("road", ROADS)
 def test_no_road_leads_into_the_account_without_the_key(owner: Person, road: str) -> None:
     _, phone = of_both(owner)
-    phone.forgotten()
     login = owner.session()
     ROADS[road](login, phone)
     assert not _enters(login, owner)
@@ -158,7 +153,6 @@ def test_the_key_leads_in(owner: Person) -> None:
 
 def test_a_traded_session_has_shown_no_more(owner: Person) -> None:
     _, phone = of_both(owner)
-    phone.forgotten()
     login = owner.session()
     login.show_phone(phone)
     token = login.post("/sys/v1/session/reauth").json()["access_token"]
@@ -194,7 +188,6 @@ def test_a_recovery_code_without_a_key_is_no_key(owner: Person) -> None:
 
 def test_a_code_shown_after_the_key_does_not_refresh_what_the_key_proved(owner: Person) -> None:
     key, phone = of_both(owner)
-    phone.forgotten()
     login = owner.session()
     assert login.show_key(key).status_code == 204
     assert _enters(login, owner)
@@ -257,7 +250,6 @@ def test_an_account_that_demands_keys_is_entered_by_enrolling_one(owner: Person,
 
 def test_a_phone_alone_is_no_enrolment_where_keys_are_demanded(owner: Person, strict: Tenant) -> None:
     login, phone = owner.with_phone()
-    phone.forgotten()
     other = owner.session()
     assert other.show_phone(phone).status_code == 204
     other.select(strict)

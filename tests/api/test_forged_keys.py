@@ -162,7 +162,7 @@ def test_a_forged_assertion_is_refused(name: str, owner: tuple[Login, Authentica
 @pytest.fixture
 def owner(newcomer: Person) -> tuple[Login, Authenticator, FidoCredential]:
     """A login that lacks its key, the key, and its row."""
-    _, key = newcomer.with_key()
+    key = newcomer.given_key()
     return newcomer.session(), key, FidoCredential.objects.get(user=newcomer.user)
 
 
@@ -174,8 +174,8 @@ def test_the_same_answer_without_a_lie_is_accepted(owner: tuple[Login, Authentic
 
 def test_another_users_key_does_not_open_this_users_session(newcomer: Person) -> None:
     other = make_newcomer(newcomer.client, newcomer.tenant)
-    _, stolen = other.with_key()
-    newcomer.with_key()
+    stolen = other.given_key()
+    newcomer.given_key()
     login = newcomer.session()
     assert login.show_key(stolen).status_code == 403
     assert recorded("second-factor.show-key", login) == ("denied", "unknown-key")
@@ -208,7 +208,7 @@ def test_a_counter_that_does_not_grow_refuses_and_alarms(
 
 def test_a_key_that_never_counts_is_accepted(newcomer: Person) -> None:
     """Passkeys that are synced answer nought always (WebAuthn Level 2 §6.1.1)."""
-    login, key = newcomer.with_key()
+    login, key = newcomer.session(), newcomer.given_key()
     for _ in range(2):
         answer = key.get(login.challenge()["fido2_assertion_options"], counts=0)
         assert login.post(f"{SHOW}/fido2", answer).status_code == 204
@@ -304,7 +304,7 @@ def test_a_forged_registration_is_refused(name: str, newcomer: Person) -> None:
 
 
 def test_a_credential_id_is_one_users(newcomer: Person) -> None:
-    _, key = newcomer.with_key()
+    key = newcomer.given_key()
     login = make_newcomer(newcomer.client, newcomer.tenant).unlocked()
     assert login.add_key(Authenticator(credential_id=key.credential_id)).status_code == 409
 

@@ -71,42 +71,42 @@ def test_a_login_of_who_owns_a_phone_asks_for_a_code(person: Person) -> None:
 UNFINISHED = {"MfaAuthChallenge", "SelectAccount", "Refresh", "Terminate", "Reauthenticate", "GetPubkey"}
 
 
-def test_an_unfinished_login_is_good_for_nothing_but_finishing_it(person: Person) -> None:
+def test_an_unfinished_login_is_good_for_nothing_but_finishing_it(newcomer: Person) -> None:
     """Every route, so that a new one is in it."""
-    person.with_phone()
-    ids = dict.fromkeys(("group_id", "app_id", "acct_id", "key_id", "device_id"), str(person.tenant.group.id))
-    login = person.session()
+    newcomer.with_phone()
+    ids = dict.fromkeys(("group_id", "app_id", "acct_id", "key_id", "device_id"), str(newcomer.tenant.group.id))
+    login = newcomer.session()
     for endpoint in ENDPOINTS:
         if endpoint.anonymous or endpoint.operation in UNFINISHED or endpoint.text or endpoint.batch:
             continue
-        path = endpoint.path.replace("{user_id}", str(person.user.id))
+        path = endpoint.path.replace("{user_id}", str(newcomer.user.id))
         for name, value in ids.items():
             path = path.replace("{" + name + "}", value)
-        answered = person.client.request(endpoint.method, path, headers=login.headers, content=sent(endpoint))
+        answered = newcomer.client.request(endpoint.method, path, headers=login.headers, content=sent(endpoint))
         assert refused(answered), f"{endpoint.operation}: {answered.status_code}"
         if answered.status_code == 403 and not path.startswith(SHOW):
             assert "second factor" in answered.text, endpoint.operation
 
 
-def test_what_is_shown_stays_with_the_session_that_showed_it(person: Person) -> None:
-    _, phone = person.with_phone()
-    first, second = person.session(), person.session()
+def test_what_is_shown_stays_with_the_session_that_showed_it(newcomer: Person) -> None:
+    _, phone = newcomer.with_phone()
+    first, second = newcomer.session(), newcomer.session()
     assert first.show_phone(phone).status_code == 204
     assert (first.works(), second.works()) == (True, False)
 
 
-def test_a_session_that_is_traded_keeps_what_was_shown(person: Person) -> None:
-    login, _ = person.with_key()
+def test_a_session_that_is_traded_keeps_what_was_shown(newcomer: Person) -> None:
+    login, _ = newcomer.with_key()
     traded = login.post("/sys/v1/session/reauth").json()
-    new = Login(person, traded, {"Authorization": f"Bearer {traded['access_token']}"})
+    new = Login(newcomer, traded, {"Authorization": f"Bearer {traded['access_token']}"})
     assert new.works()
     assert new.add_key(Authenticator(), "second").status_code == 403  # but not that it was unlocked
 
 
-def test_who_enrols_the_first_factor_goes_on_and_every_other_session_stops(person: Person) -> None:
-    other = person.session()
+def test_who_enrols_the_first_factor_goes_on_and_every_other_session_stops(newcomer: Person) -> None:
+    other = newcomer.session()
     assert other.works()
-    login, key = person.with_key()
+    login, key = newcomer.with_key()
     assert login.works()
     assert not other.works()
     assert "Show your second factor first" in other.get("/sys/v1/apps").text
@@ -117,16 +117,16 @@ def test_who_enrols_the_first_factor_goes_on_and_every_other_session_stops(perso
 # -- one-time passwords --------------------------------------------------------------------------------------------
 
 
-def test_a_phone_is_enrolled_by_a_qr_code_and_a_first_code(person: Person) -> None:
-    login = person.unlocked()
+def test_a_phone_is_enrolled_by_a_qr_code_and_a_first_code(newcomer: Person) -> None:
+    login = newcomer.unlocked()
     made = login.post(f"{USERS}/totp_devices", {"name": "my phone"}).json()
     assert made["qr_code"].startswith("<svg")
     assert parse_qs(urlsplit(made["uri"]).query)["secret"] == [made["secret"]]
-    assert person.user.email in made["uri"]
-    (device,) = TotpDevice.objects.filter(user=person.user)
+    assert newcomer.user.email in made["uri"]
+    (device,) = TotpDevice.objects.filter(user=newcomer.user)
     assert made["secret"].encode() not in bytes(device.key_sealed)
     assert not device.confirmed
-    assert person.session().works()  # it counts when it is confirmed
+    assert newcomer.session().works()  # it counts when it is confirmed
     phone = login.begin_phone("another name")
     assert not TotpDevice.objects.filter(key_id=made["device_id"]).exists()
     assert login.confirm(phone, "000000" if phone.code() != "000000" else "000001").status_code == 403
@@ -146,11 +146,11 @@ def test_a_code_is_taken_once_however_it_is_spelt(person: Person) -> None:
         assert (refused.status_code, refused.text) == (403, WRONG)
 
 
-def test_no_code_of_an_earlier_step_is_taken_after_a_later_one(person: Person) -> None:
-    _, phone = person.with_phone()
+def test_no_code_of_an_earlier_step_is_taken_after_a_later_one(newcomer: Person) -> None:
+    _, phone = newcomer.with_phone()
     earlier, later = phone.code(), phone.code()
-    assert person.session().post(f"{SHOW}/totp", {"code": later}).status_code == 204
-    assert person.session().post(f"{SHOW}/totp", {"code": earlier}).status_code == 403
+    assert newcomer.session().post(f"{SHOW}/totp", {"code": later}).status_code == 204
+    assert newcomer.session().post(f"{SHOW}/totp", {"code": earlier}).status_code == 403
 
 
 def test_a_key_that_was_moved_to_another_device_makes_no_codes(person: Person) -> None:
@@ -169,37 +169,37 @@ def test_a_key_that_was_moved_to_another_device_makes_no_codes(person: Person) -
 
 
 @pytest.mark.parametrize("algorithm", [ES256, EDDSA, RS256])
-def test_keys_of_each_algorithm_are_enrolled_and_shown(person: Person, algorithm: int) -> None:
-    login, key = person.unlocked(), Authenticator(algorithm)
+def test_keys_of_each_algorithm_are_enrolled_and_shown(newcomer: Person, algorithm: int) -> None:
+    login, key = newcomer.unlocked(), Authenticator(algorithm)
     options = login.enrolment()
     assert {"type": "public-key", "alg": algorithm} in options["pubKeyCredParams"]
     assert login.add_key(key).status_code == 200
-    assert person.session().show_key(key).status_code == 204
+    assert newcomer.session().show_key(key).status_code == 204
 
 
-def test_creation_options_are_what_browsers_and_the_vendors_client_look_for(person: Person) -> None:
-    login, key = person.with_key()
+def test_creation_options_are_what_browsers_and_the_vendors_client_look_for(newcomer: Person) -> None:
+    login, key = newcomer.with_key()
     options = login.enrolment()
     assert options["rp"] == {"name": "Keystead", "id": "localhost", "entity": {"id": "localhost"}}
-    assert options["user"]["name"] == person.user.email
+    assert options["user"]["name"] == newcomer.user.email
     assert options["user"]["entity"]["id"] == options["user"]["id"]
     assert options["attestation"] == "none"
     assert [one["id"] for one in options["excludeCredentials"]] == [key.create(options)["id"]]
 
 
-def test_the_user_sees_the_devices_and_renames_and_removes_them(person: Person) -> None:
-    login, _ = person.with_key()
+def test_the_user_sees_the_devices_and_renames_and_removes_them(newcomer: Person) -> None:
+    login, _ = newcomer.with_key()
     shown = login.change(rename_mfa_devices=[{"old_name": "key", "new_name": "blue"}]).json()
     assert shown["mfa_devices"] == [{"name": "blue", "type": "Fido2", "origin": ORIGIN}]
     assert shown["u2f_devices"] == []
-    assert login.get(f"{USERS}/{person.user.id}").json()["mfa_devices"] == shown["mfa_devices"]
-    (listed,) = [one for one in login.get(USERS).json() if one["user_id"] == str(person.user.id)]
+    assert login.get(f"{USERS}/{newcomer.user.id}").json()["mfa_devices"] == shown["mfa_devices"]
+    (listed,) = [one for one in login.get(USERS).json() if one["user_id"] == str(newcomer.user.id)]
     assert listed["mfa_devices"] == shown["mfa_devices"]
     assert login.add_key(Authenticator(), "blue").status_code == 409
     assert login.add_key(Authenticator(), " ").status_code == 400
     assert login.change(del_mfa_devices=[{"name": "key"}]).status_code == 404
     assert login.change(del_mfa_devices=[{"name": "blue"}]).json()["mfa_devices"] == []
-    assert person.session().works()
+    assert newcomer.session().works()
 
 
 def test_u2f_keys_are_enrolled_and_shown_by_both_protocols(person: Person) -> None:
@@ -269,44 +269,44 @@ def test_devices_are_changed_alone_one_at_a_time_and_ones_own_only(person: Perso
     assert FidoCredential.objects.filter(user=person.user).count() == 1
 
 
-def test_apps_and_calls_without_a_session_have_no_second_factors(person: Person) -> None:
+def test_apps_and_calls_without_a_session_have_no_second_factors(newcomer: Person) -> None:
     """Every operation on factors, so that a new one is in it."""
     paths = [e for e in ENDPOINTS if e.path.startswith((SHOW, CONFIGURE)) or "totp" in e.path or "recovery" in e.path]
     assert len(paths) >= 12
     for endpoint in paths:
-        path = endpoint.path.replace("{device_id}", str(person.user.id))
+        path = endpoint.path.replace("{device_id}", str(newcomer.user.id))
         body = {"code": "1", "recovery_code": "1", "password": "1", "name": "1"}
         wanted = {} if endpoint.body is None else {f: body[f] for f in endpoint.body.__struct_fields__ if f in body}
         if endpoint.operation in ("CompleteFido2Auth", "U2fAuth"):
             wanted = Authenticator().get({"challenge": "eA"})
             wanted = wanted if endpoint.operation != "U2fAuth" else Authenticator().u2f_sign("eA")
-        answered = person.client.request(endpoint.method, path, json=wanted, auth=person.tenant.api_key())
+        answered = newcomer.client.request(endpoint.method, path, json=wanted, auth=newcomer.tenant.api_key())
         assert (answered.status_code, "people" in answered.text) == (403, True), endpoint.operation
 
 
 # -- recovery codes ------------------------------------------------------------------------------------------------
 
 
-def test_recovery_codes_are_shown_once_kept_as_digests_and_good_once(person: Person) -> None:
-    login, _ = person.with_key()
+def test_recovery_codes_are_shown_once_kept_as_digests_and_good_once(newcomer: Person) -> None:
+    login, _ = newcomer.with_key()
     codes = login.make_codes().json()["recovery_codes"]
     assert len(set(codes)) == 10
     assert all(len(code.replace("-", "")) == 16 for code in codes)
-    kept = b"".join(bytes(row.digest) for row in RecoveryCode.objects.filter(user=person.user))
+    kept = b"".join(bytes(row.digest) for row in RecoveryCode.objects.filter(user=newcomer.user))
     assert len(kept) == 320
     assert not [code for code in codes if code.encode() in kept]
     for spelt in (codes[0], codes[1].lower(), codes[2].replace("-", ""), codes[3].replace("-", " ")):
-        assert person.session().show_code(spelt).status_code == 204
-        refused = person.session().show_code(spelt)
+        assert newcomer.session().show_code(spelt).status_code == 204
+        refused = newcomer.session().show_code(spelt)
         assert (refused.status_code, refused.text) == (403, WRONG)
     assert login.factors()["recovery_codes_left"] == 6
 
 
-def test_a_new_set_of_codes_voids_the_one_before_it(person: Person) -> None:
-    login, _ = person.with_key()
+def test_a_new_set_of_codes_voids_the_one_before_it(newcomer: Person) -> None:
+    login, _ = newcomer.with_key()
     old, new = (login.make_codes().json()["recovery_codes"] for _ in range(2))
-    assert person.session().show_code(old[0]).status_code == 403
-    assert person.session().show_code(new[0]).status_code == 204
+    assert newcomer.session().show_code(old[0]).status_code == 403
+    assert newcomer.session().show_code(new[0]).status_code == 204
 
 
 def test_codes_of_another_user_open_nothing(person: Person, client: httpx.Client) -> None:

@@ -12,10 +12,12 @@ from django.contrib.auth.hashers import make_password
 
 from accounts import totp
 from accounts.clock import clock
-from accounts.models import Membership, TotpDevice, User
+from accounts.models import FidoCredential, Membership, TotpDevice, User
 from accounts.principal import AuthenticationMethod
 from accounts.sessions import issue
-from tests.kit.authenticator import Authenticator
+from kms.operations.second_factors import seal_key
+from kms.secret import SecretBytes
+from tests.kit.authenticator import ORIGIN, Authenticator
 from tests.kit.tenants import PASSWORD, Tenant, unique, user_principal
 
 SHOW = "/sys/v1/session/auth/2fa"
@@ -141,6 +143,26 @@ class Person:
 
     def unlocked(self, **carried: Any) -> Login:
         return self.session(factors_unlocked_until=clock.now() + timedelta(minutes=5), **carried)
+
+    def given_key(self, name: str = "key") -> Authenticator:
+        """Behind the corridor's back: a key that was enrolled some time ago."""
+        key = Authenticator()
+        FidoCredential.objects.create(
+            user=self.user,
+            name=name,
+            protocol="fido2",
+            credential_id=key.credential_id,
+            public_key=key.encoded_cose(),
+            origin=ORIGIN,
+        )
+        return key
+
+    def given_phone(self, name: str = "phone") -> Phone:
+        device = TotpDevice(user=self.user, name=name, confirmed=True)
+        key = totp.new_key()
+        seal_key(device, SecretBytes(key))
+        device.save()
+        return Phone(str(device.key_id), key)
 
     def with_key(self) -> tuple[Login, Authenticator]:
         """A first security key, enrolled: the session that did it, and the key."""
