@@ -39,7 +39,7 @@ REVEALS = {
     ("kms/crypto/hierarchical.py", "read_node"): "an extended key is parsed and checked",
     ("kms/crypto/kdf.py", "from_password"): "PBKDF2 of a password, which no token computes",
     ("kms/operations/app_credentials.py", "_made"): "an app's new API key is kept as a digest too",
-    ("kms/operations/app_trust.py", "checked_secret"): "an API key that a caller brought is looked at before it is taken",
+    ("kms/operations/app_trust.py", "checked_secret"): "an API key that a caller brought is looked at first",
     ("kms/operations/derivation.py", "_prf"): "HMAC under a secret, which is no key in the token",
     ("kms/crypto/kdf.py", "expand"): "HKDF expands what was extracted",
     ("kms/crypto/kdf.py", "extract"): "HKDF extracts from a key that is not in the token",
