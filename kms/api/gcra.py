@@ -17,6 +17,7 @@ apps, calls or answers.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import threading
@@ -25,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
+
+logger = logging.getLogger(__name__)
 
 SLOTS = 1 << 20
 SECOND = 1_000_000_000
@@ -42,9 +45,13 @@ class Schedule:
     def __init__(self, folder: Path, slots: int = SLOTS) -> None:
         self._slots = slots
         self._lock = threading.Lock()
-        # Open for good: closing any descriptor of the file would let go of this process's locks.
-        self._file = _opened(folder, slots * 8)
-        self._due = memoryview(mmap.mmap(self._file, slots * 8)).cast("Q")
+        self._file: int | None = None
+        try:
+            # Open for good: closing any descriptor of the file would let go of this process's locks.
+            self._file = _opened(folder, slots * 8)
+        except OSError:
+            logger.exception("limits hold for each process alone: no file for them could be made in %s", folder)
+        self._due = memoryview(mmap.mmap(-1 if self._file is None else self._file, slots * 8)).cast("Q")
 
     def take(self, subject: UUID, per_second: int, burst: int, *, now: int | None = None) -> float:
         """Count one event and return 0, or leave it uncounted and return how many seconds too early it is."""
@@ -75,20 +82,22 @@ class Schedule:
     def _held(self, slot: int) -> Iterator[None]:
         """The kernel's locks are a process's; its threads have one beside it."""
         with self._lock:
-            held = any(self._try(slot) for _ in range(TRIES))
+            file = self._file
+            held = file is not None and any(_locked(file, slot) for _ in range(TRIES))
             try:
                 yield
             finally:
-                if held:
-                    fcntl.lockf(self._file, fcntl.LOCK_UN, 8, slot * 8)
+                if file is not None and held:
+                    fcntl.lockf(file, fcntl.LOCK_UN, 8, slot * 8)
 
-    def _try(self, slot: int) -> bool:
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, slot * 8)
-        except OSError:
-            os.sched_yield()
-            return False
-        return True
+
+def _locked(file: int, slot: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, slot * 8)
+    except OSError:
+        os.sched_yield()
+        return False
+    return True
 
 
 def _due(read: int, now: int) -> int:
@@ -102,9 +111,13 @@ def _opened(folder: Path, size: int) -> int:
         if old != path:
             old.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # It is never made smaller: a process that has it mapped would be killed for touching what is gone.
-    if os.fstat(descriptor).st_size < size:
-        os.ftruncate(descriptor, size)
+    try:
+        # Whole from the beginning, and never made smaller: a process that touches a page for which the disk has no
+        # room, or which is gone, is killed.
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

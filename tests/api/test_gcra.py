@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kms.api.gcra import LONGEST, SECOND, Schedule
+from kms.api.gcra import LONGEST, SECOND, SLOTS, Schedule
 
 
 @pytest.fixture
@@ -77,6 +77,17 @@ def test_the_file_is_private_and_the_one_of_another_boot_is_removed(tmp_path: Pa
     (made,) = tmp_path.iterdir()
     assert made != old
     assert made.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_place_for_the_file_each_process_counts_alone(tmp_path: Path) -> None:
+    schedule, subject, now = Schedule(tmp_path / "not there"), uuid4(), 10 * SECOND
+    assert [schedule.take(subject, 1, 2, now=now) for _ in range(3)] == [0, 0, 1]
+
+
+def test_the_file_is_whole_before_it_is_mapped(tmp_path: Path) -> None:
+    Schedule(tmp_path)
+    (made,) = tmp_path.iterdir()
+    assert made.stat().st_blocks * 512 >= made.stat().st_size == SLOTS * 8
 
 
 def calls(folder: str, subject: str, begin: float, counted: Any) -> None:
