@@ -1042,6 +1042,35 @@ def deleting_a_group_in_use_is_409() -> None:
     refused(409, "", kept["admin"].GroupsApi.delete_group, kept["group"].group_id)
 
 
+@step
+def change_a_password_and_ask_for_codes() -> None:
+    first, second = "an initial password 1", "seven tall giraffes drink 12 lakes"
+    email, users = f"{name_of('person')}@example.org", kept["admin"].UsersApi
+    invited = users.invite_user(sdk.UserRequest(user_email=email, user_password=first)).user_id
+    users.resend_invitation(invited)
+    person = Session(username=email, password=first)
+    person.log_in()
+    person.UsersApi.resend_confirm_email(invited)
+    wrong = sdk.PasswordChangeRequest(current_password="not this one", new_password=second)
+    refused(403, "current password", person.UsersApi.change_password, wrong)
+    person.UsersApi.change_password(sdk.PasswordChangeRequest(current_password=first, new_password=second))
+    Session(username=email, password=second).log_in()
+    stranger = Session().UsersApi
+    stranger.forgot_password(sdk.ForgotPasswordRequest(user_email=email))
+    stranger.forgot_password(sdk.ForgotPasswordRequest(user_email="nobody@example.org"))
+    refused(
+        403,
+        "not valid",
+        stranger.validate_password_reset_token,
+        invited,
+        sdk.ValidateTokenRequest(reset_token="made up"),
+    )
+    reset = sdk.PasswordResetRequest(reset_token="made up", new_password=first)
+    refused(403, "not valid", stranger.reset_password, invited, reset)
+    confirm = sdk.ConfirmEmailRequest(confirm_token="made up")
+    refused(403, "not valid", person.UsersApi.confirm_email, invited, confirm)
+
+
 def main() -> None:
     for function in STEPS:
         try:
