@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from django.conf import settings
 
 MAX_BYTES = 1 << 20
 MAX_URL = 2048
+MAX_ADDRESSES = 3
+# In one process at once, which has four threads more than processors (asyncio's executor).
+MOST_TO_ONE, MOST_AT_ONCE, WAIT_SECONDS = 2, 4, 1.0
 CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 3.0, 5.0, 10.0
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -29,6 +33,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PORTS = {"https": 443, "http": 80, "ldaps": 636, "ldap": 389}
 # What the registry has given out as unicast (RFC 4291 §2.4); the rest is local, deprecated or translates to IPv4.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_turns, _under_way = threading.Condition(), Counter[str]()
 _LOOPBACK = ipaddress.ip_address("127.0.0.1")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 # A host that ends in a number is an IPv4 address to some resolvers: 127.1, 0x7f.1, 2130706433 (WHATWG URL §3.5).
@@ -76,9 +81,9 @@ def fetch(
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {"Host": parts.netloc, "User-Agent": "keystead", "Accept-Encoding": "identity", "Connection": "close"}
-    found = addresses_of(host)
+    found = addresses_of(host)[:MAX_ADDRESSES]
     try:
-        with _connected(found, port) as plain, _cut_off(plain) as out_of_time:
+        with _turn(host), _connected(found, port) as plain, _cut_off(plain) as out_of_time:
             channel = _encrypted(plain, host, trust) if parts.scheme == "https" else plain
             with closing(channel), closing(http.client.HTTPConnection(host, port)) as connection:
                 connection.sock = channel
@@ -109,6 +114,27 @@ def _judge(host: str, found: list[Address]) -> list[Address]:
         if not _allowed(host, address):
             raise OutboundRefused(f"{host} is not an address that the server may call (KEYSTEAD_OUTBOUND_ALLOW)")
     return found
+
+
+@contextmanager
+def _turn(host: str) -> Iterator[None]:
+    """Whoever answers slowly must not take the threads of everybody else's calls."""
+    with _turns:
+        if not _turns.wait_for(lambda: _is_free(host), WAIT_SECONDS):
+            raise OutboundFailed("The server makes as many calls to others as it does at once; try again")
+        _under_way[host] += 1
+    try:
+        yield
+    finally:
+        with _turns:
+            _under_way[host] -= 1
+            if not _under_way[host]:
+                del _under_way[host]
+            _turns.notify_all()
+
+
+def _is_free(host: str) -> bool:
+    return _under_way[host] < MOST_TO_ONE and _under_way.total() < MOST_AT_ONCE
 
 
 @contextmanager

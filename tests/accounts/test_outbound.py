@@ -288,3 +288,33 @@ def test_no_thread_and_no_socket_is_left_behind(tmp_path: Path, authority: Autho
             with pytest.raises(OutboundFailed):
                 fetch(url, trust=trust)
         assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("_loopback_allowed")
+def test_who_is_slow_takes_two_turns_and_leaves_the_others(
+    tmp_path: Path, authority: Authority, trust: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(outbound, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 1.0)
+    silent = socket.create_server(("127.0.0.2", 0))
+    slow = f"https://127.0.0.2:{silent.getsockname()[1]}/"
+    failures: list[str] = []
+
+    def call() -> None:
+        try:
+            fetch(slow, trust=trust)
+        except OutboundFailed as failed:
+            failures.append(str(failed))
+
+    with silent, answering(tmp_path, authority, say(OK + b"Content-Length: 0\r\n\r\n")) as quick:
+        callers = [threading.Thread(target=call) for _ in range(6)]
+        for caller in callers:
+            caller.start()
+        time.sleep(0.3)
+        assert len([text for text in failures if "at once" in text]) == 4
+        assert fetch(quick, trust=trust).status == 200
+        for caller in callers:
+            caller.join()
+    assert len(failures) == 6
+    assert outbound._under_way == {}
