@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.db.models import Q
 
 from accounts.clock import clock
@@ -97,9 +97,11 @@ class Follower:
         while not self._stopped.is_set():
             try:
                 self._follow()
-            except Exception:
+            except Exception as error:
                 # The last trust stays, and logins are judged anew anyway; a thread that ended would freeze it.
-                logger.exception("client certificates: the apps' credentials cannot be followed")
+                defect = not isinstance(error, psycopg.Error | DatabaseError)
+                reason = type(error).__name__
+                logger.warning("client certificates: apps' credentials cannot be followed: %s", reason, exc_info=defect)
                 self._stopped.wait(POLL_SECONDS)
 
     def _follow(self) -> None:

@@ -123,7 +123,10 @@ def test_an_app_logs_in_with_its_certificate_and_works(
 def test_a_session_ends_with_its_certificate(place: Place) -> None:
     brief = leaf("worker", ROOT, until=timedelta(hours=2))
     token = place.token(brief, place.app(trusting(ROOT)))
-    assert session_of(token).expires_at == brief.certificate.not_valid_after_utc
+    with place.at(brief) as client:
+        for _ in range(2):
+            assert session_of(token).expires_at == brief.certificate.not_valid_after_utc
+            assert client.post("/sys/v1/session/refresh", headers=_bearer(token)).status_code == 204
 
 
 def test_a_session_ends_when_nothing_more_is_known_of_its_revocation(place: Place) -> None:
