@@ -6,6 +6,7 @@ a transaction either, because the group commit has a connection of its own and m
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,20 @@ def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> I
     with django_db_blocker.unblock():
         migrate(owner=environment.owner_database, server=environment.database)
         ensure_token(environment, in_use=False)
-        yield
+        with _sweeps_allowed():
+            yield
         _let_go()
+
+
+@contextlib.contextmanager
+def _sweeps_allowed() -> Iterator[None]:
+    """Sweeps fail by hundreds a second from one address, on purpose; test_rate_limit sets limits of its own."""
+    from kms.api import rate_limit
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rate_limit, "STRANGERS_PER_SECOND", 1_000_000)
+        patched.setattr(rate_limit, "STRANGERS_BURST", 1_000_000)
+        yield
 
 
 def _let_go() -> None:

@@ -23,9 +23,9 @@ from kms.operations.caches import NotCached, caches
 from kms.operations.errors import TooManyAttempts
 from kms.operations.refusals import refusals
 
-# A wrong credential costs some milliseconds of the server and the database, and a line of the record (tests/bench):
-# this much of it from one address leaves a server at work.
-STRANGERS_PER_SECOND, STRANGERS_BURST = 100, 1000
+# A wrong credential costs some milliseconds of the server and the database, and a line of the record
+# (tests/bench/uniform): this many from one address leave most of a server to others.
+STRANGERS_PER_SECOND, STRANGERS_BURST = 50, 500
 _REASON, _MESSAGE = "rate-limited", "Too many calls; slow down"
 
 

@@ -16,17 +16,6 @@ from tests.kit.http import DjangoOnly, serving
 from tests.kit.tenants import Tenant, new_tenant
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _sweeps() -> Iterator[None]:
-    """Sweeps fail by hundreds a second from one address, on purpose; test_rate_limit sets limits of its own."""
-    from kms.api import rate_limit
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rate_limit, "STRANGERS_PER_SECOND", 1_000_000)
-        patched.setattr(rate_limit, "STRANGERS_BURST", 1_000_000)
-        yield
-
-
 @pytest.fixture(scope="session")
 def client(installation: None) -> Iterator[httpx.Client]:
     from kms.config.asgi import application
