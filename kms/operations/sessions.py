@@ -164,8 +164,8 @@ def _admit(_principal: Principal, command: LogIn, context: CallContext) -> None:
 _operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(LogIn, "session.create", _resolve_login, log_in, describe=_describe_login, admit=_admit),
-    _operation(RefreshSession, "session.refresh", _resolve_session, refresh_session),
-    _operation(Reauthenticate, "session.reauthenticate", _resolve_session, reauthenticate),
-    _operation(TerminateSession, "session.terminate", _resolve_session, terminate_session),
-    _operation(SelectAccount, "session.select-account", _resolve_session, select_account),
+    _operation(RefreshSession, "session.refresh", _resolve_session, refresh_session, on_self=True),
+    _operation(Reauthenticate, "session.reauthenticate", _resolve_session, reauthenticate, on_self=True),
+    _operation(TerminateSession, "session.terminate", _resolve_session, terminate_session, on_self=True),
+    _operation(SelectAccount, "session.select-account", _resolve_session, select_account, on_self=True),
 )

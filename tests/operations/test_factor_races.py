@@ -28,6 +28,7 @@ from kms.operations.second_factors import (
     ShowTotp,
     seal_key,
 )
+from kms.operations.sessions import RefreshSession, SelectAccount
 from kms.secret import SecretBytes
 from tests.kit.authenticator import ORIGIN, Authenticator, b64
 from tests.kit.tenants import Tenant
@@ -118,3 +119,10 @@ def test_one_assertion_is_taken_once(tenant: Tenant, settings: Any) -> None:
 def _body(answer: dict[str, Any]) -> webauthn.AssertionResult:
     response = webauthn.AssertionResponse(**answer["response"])
     return webauthn.AssertionResult(id=answer["id"], type=answer["type"], response=response)
+
+
+@pytest.mark.parametrize("command", [RefreshSession(), SelectAccount], ids=["refresh", "select"])
+def test_one_session_is_used_from_many_sides_without_a_deadlock(tenant: Tenant, command: Any) -> None:
+    (caller,) = sessions(tenant, 1)
+    sent = command if isinstance(command, RefreshSession) else SelectAccount(tenant.account.id)
+    assert race([replace(caller) for _ in range(THREADS)], sent) == {"shown": THREADS}
