@@ -2,7 +2,8 @@
 
 Passwords are guessed, so guesses at one are slowed down (accounts.throttle). API keys are not: one of 16 random bytes
 or more is not found by trying, however often, and an app's id is no secret, so slowing it down would only give
-strangers a way to keep it out. What a stranger's wrong keys may cost is limited where they come from (kms.api.rate_limit).
+strangers a way to keep it out. What a stranger's wrong keys may cost is limited where they come from
+(kms.api.rate_limit).
 """
 
 from __future__ import annotations
