@@ -37,6 +37,7 @@ TLSCertificateFile {folder}/server.pem
 TLSCertificateKeyFile {folder}/server.key
 sizelimit unlimited
 allow bind_anon_dn
+{more}
 database mdb
 suffix "{base}"
 rootdn "{root}"
@@ -58,6 +59,7 @@ class Slapd:
     folder: Path
     port: int = 0
     tls_port: int = 0
+    more: str = ""
     authority: Authority = field(default_factory=new_authority)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -75,9 +77,8 @@ class Slapd:
             (self.folder / "ca.pem").write_text(self.authority.pem)
             self.authority.server(self.folder, "localhost")
             (self.folder / "data").mkdir()
-            text = _CONFIGURATION.format(
-                folder=self.folder, base=BASE, root=ROOT, password=ROOT_PASSWORD, service=SERVICE, services=SERVICES
-            )
+            names = {"base": BASE, "root": ROOT, "password": ROOT_PASSWORD, "service": SERVICE, "services": SERVICES}
+            text = _CONFIGURATION.format(folder=self.folder, more=self.more, **names)
             (self.folder / "slapd.conf").write_text(text)
         addresses = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"
         program = shutil.which("slapd", path="/usr/sbin:/usr/bin:/usr/local/sbin") or "slapd"

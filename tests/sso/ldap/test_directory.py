@@ -6,8 +6,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from accounts.sso import ldap, ldap_connection
 from accounts.sso.kind import ProviderFailed, SettingInvalid
 from accounts.sso.ldap_settings import Directory, canonical_dn, directory, parse
 from tests.kit.tenants import unique
+from tests.kit.tls import new_authority
 from tests.sso.ldap.slapd import GROUPS, PASSWORD, PEOPLE, SECRETS, SERVICE_PASSWORD, Slapd, settings_of
 
 
@@ -228,6 +230,33 @@ def test_a_certificate_that_is_not_trusted_or_of_another_name_ends_it(slapd: Sla
         ):
             with pytest.raises(ProviderFailed):
                 ldap.person(asked(slapd, **changes), "a@example.org", PASSWORD)
+
+
+def test_a_directory_that_asks_for_a_client_certificate_gets_ours(tmp_path: Any) -> None:
+    own = Slapd(tmp_path, more="TLSVerifyClient demand")
+    certificate, key = (file.read_text() for file in own.authority.server(tmp_path, "keystead"))
+    shown = {"mode": "required", "authorities": [own.authority.pem], "client_certificate": certificate}
+    secrets = {**SECRETS, "client_key": key.encode()}
+    own.start()
+    try:
+        own.populate()
+        own.person("eve")
+        for url in (own.url, own.tls_url):
+            assert ldap.person(asked(own, secrets, url=url, tls=shown), "eve@example.org", PASSWORD) is not None
+            with pytest.raises(ProviderFailed):
+                ldap.person(asked(own, url=url), "eve@example.org", PASSWORD)
+    finally:
+        own.stop()
+    other = {**secrets, "client_key": Path(new_authority().server(tmp_path, "x")[1]).read_bytes()}
+    with pytest.raises(SettingInvalid, match="do not go together"):
+        asked(own, other, tls=shown)
+    for wrong in (asked_for(own, SECRETS, shown), asked_for(own, secrets, {"mode": "disabled"})):
+        with pytest.raises(SettingInvalid):
+            wrong()
+
+
+def asked_for(slapd: Slapd, secrets: Mapping[str, bytes], tls: Mapping[str, Any]) -> Callable[[], Directory]:
+    return lambda: asked(slapd, secrets, url=slapd.url, tls=tls)
 
 
 REFUSED_URLS = [

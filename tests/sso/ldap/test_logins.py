@@ -13,8 +13,9 @@ import pytest
 from django.db import connection
 
 from accounts.errors import NotAuthenticated
-from accounts.models import Account, ExternalIdentity, IdentityProvider, Membership, Session, User
+from accounts.models import Account, ExternalIdentity, IdentityProvider, Membership, Session, TotpDevice, User
 from accounts.principal import ANONYMOUS
+from accounts.second_factor import Lack
 from accounts.sso import ldap, ldap_connection
 from kms.audit.entry import CallContext
 from kms.audit.models import AuditRecord
@@ -156,6 +157,14 @@ def test_an_account_that_is_not_ones_own_is_not_reached(tenant: Tenant, slapd: S
     assert session.account_id == tenant.account.id
     with pytest.raises(NotAuthenticated):
         log_in(provider.id, email, account=victim.account.id)
+
+
+def test_the_persons_own_second_factor_still_counts(tenant: Tenant, slapd: Slapd, provider_of: Make) -> None:
+    provider = provider_of(tenant)
+    user, _ = invited(tenant, slapd)
+    assert log_in(provider.id, user.email).lack is None
+    TotpDevice.objects.create(user=user, name="phone", key_sealed=b"x", confirmed=True)
+    assert log_in(provider.id, user.email).lack is Lack.PROOF
 
 
 # -- until when ----------------------------------------------------------------------------------------------------
