@@ -18,12 +18,13 @@ from accounts.principal import Principal, PrincipalKind
 from accounts.second_factor import Lack
 from kms.audit.entry import CallContext, Category, Detail
 from kms.operations.command import Call, Command, Operation, Resolved, control
-from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
+from kms.operations.errors import AccessDenied, CredentialStale, InvalidRequest, NotFound
 from kms.operations.own_factors import Offer, offer
 from kms.operations.sign_on.methods import method_of
 from policies.decision import Target
 from policies.facts import known_of
 from policies.permissions import Permission
+from policies.versions import share_lock_subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,16 @@ class LoggedIn:
 
 def log_in(call: Call, command: LogIn, _payload: None) -> LoggedIn:
     principal = method_of(command.credential).prove(call, command.credential)
+    _hold(principal)
     call.details.update(_who(principal))
     return _issue(call, principal, call.now)
+
+
+def _hold(principal: Principal) -> None:
+    """What was proven holds until the session is there: who takes a credential away ends the sessions that it finds."""
+    subject = principal.proof_subject
+    if principal.proof_version is not None and share_lock_subjects([subject])[subject] != principal.proof_version:
+        raise CredentialStale
 
 
 def _who(principal: Principal) -> Mapping[str, Detail]:

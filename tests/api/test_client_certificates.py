@@ -27,7 +27,7 @@ from kms.config import tls_clients, values
 from kms.config.tls_clients import CHANNEL, Follower
 from kms.operations.app_credentials import Replacement
 from kms.operations.app_trust import NewCredential, NewSecret, PinnedCertificate, TrustedAuthorities
-from kms.operations.apps import DeleteApp, UpdateApp
+from kms.operations.apps import DeleteApp, GetAppCredential, UpdateApp
 from kms.operations.command import ObjectRef
 from kms.operations.executor import execute
 from tests.kit.certificates import DAY, Identity, authority, common_name, leaf, now, revocation_list
@@ -348,20 +348,28 @@ def test_with_an_overlap_both_certificates_hold_until_it_ends(place: Place) -> N
     assert place.login(WORKER, app).status_code == 401
 
 
-def test_no_login_outlives_a_replacement_that_it_meets(trusted_by_others: None, place: Place) -> None:
-    """Logins and a replacement at once: whoever got a token before the replacement has lost it after."""
-    for _ in range(3):
-        app = place.app(trusting(ROOT))
+def _secret_of(place: Place, app: str) -> str:
+    secret: str = execute(place.tenant.alice, GetAppCredential(_id(app))).current.secret.reveal().decode()
+    return secret
 
-        def work(number: int, app: str = app) -> str | None:
+
+@pytest.mark.parametrize("proof", ["certificate", "API key"])
+def test_no_login_outlives_a_replacement_that_it_meets(trusted_by_others: None, place: Place, proof: str) -> None:
+    """Logins and a replacement at once: whoever got a token before the replacement has lost it after."""
+    identity = WORKER if proof == "certificate" else None
+    for _ in range(3):
+        app = place.app(trusting(ROOT) if proof == "certificate" else NewSecret())
+        secret = "" if proof == "certificate" else _secret_of(place, app)
+
+        def work(number: int, app: str = app, secret: str = secret) -> str | None:
             if number == 3:
                 _replace(place, app, PinnedCertificate(PINNED.der))
                 return None
-            answer = place.login(WORKER, app)
+            answer = place.login(identity, app, secret)
             return answer.json()["access_token"] if answer.status_code == 200 else None
 
         tokens = [token for token in at_once(6, work) if token]
-        with place.at(WORKER) as client:
+        with place.at(identity) as client:
             assert [_lean(client, place, token).status_code for token in tokens] == [401] * len(tokens)
 
 

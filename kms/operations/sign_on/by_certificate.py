@@ -14,14 +14,13 @@ from uuid import UUID
 from accounts import mtls, revocation
 from accounts.certificates import PresentedCertificate
 from accounts.clock import clock
-from accounts.credentials import end_of
+from accounts.credentials import end_of, fact_version
 from accounts.errors import NotAuthenticated
 from accounts.models import AppCredential, CredentialKind
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.audit.entry import CallContext
 from kms.operations.command import Call
 from kms.operations.sign_on.proof import Method, refuse_disabled_app
-from policies.versions import share_lock_subjects
 
 _KINDS = (CredentialKind.CERTIFICATE, CredentialKind.TRUSTED_CA)
 
@@ -34,14 +33,11 @@ class CertificateCredential:
 
 
 def prove(call: Call, credential: CertificateCredential) -> Principal:
-    """The session ends with the certificate, with the credential, or with what is known of its revocation.
-
-    The app's version is held until the session is there: a replacement of the credential ends the sessions it finds.
-    """
+    """The session ends with the certificate, with the credential, or with what is known of its revocation."""
     app_id, presented = _app_id(credential), call.context.certificate
     if presented is None:
         raise NotAuthenticated("no-certificate")
-    version = share_lock_subjects([app_id])[app_id]
+    version = fact_version(app_id)
     row, ends_at = _accepting(_rows(app_id, call.now), presented, call.now)
     principal = Principal(
         PrincipalKind.APP,
