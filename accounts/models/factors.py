@@ -25,7 +25,6 @@ class TotpDevice(models.Model):
     )
     key_sealed = models.BinaryField()
     last_step = models.BigIntegerField(default=-1)
-    drift = models.SmallIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True)
 

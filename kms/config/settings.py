@@ -154,6 +154,7 @@ LOGGING = {
         "django.server": {"handlers": [], "level": "CRITICAL", "propagate": False},
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
+        "fido2": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},  # it names credentials below that
         "asyncio": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }
