@@ -14,7 +14,7 @@ import base64
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -34,7 +34,11 @@ FIRST_LOOK_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 5.0
 POLL_SECONDS = 5.0  # a notification may be lost, and an overlap ends without one
 
+_AT_ONCE = 50  # OpenSSL reads certificates without letting other threads run
+
 Anchors = tuple[bytes, ...]
+# What credentials say, of whom: an app's id and the certificates that it trusts.
+Stated = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class ClientTrust(ssl.SSLContext):
@@ -54,7 +58,8 @@ class ClientTrust(ssl.SSLContext):
         """From the next connection on."""
         context = self._make()
         if anchors:
-            context.load_verify_locations(cadata=b"".join(anchors))
+            for start in range(0, len(anchors), _AT_ONCE):
+                context.load_verify_locations(cadata=b"".join(anchors[start : start + _AT_ONCE]))
             # A certificate that is pinned is its own anchor, and so is an intermediate authority that an app trusts.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             context.verify_mode = ssl.CERT_OPTIONAL
@@ -85,7 +90,7 @@ class Follower:
 
     def __init__(self, trust: ClientTrust) -> None:
         self._trust = trust
-        self._trusted: Anchors = ()
+        self._stated: Stated = ()
         self._stopped = threading.Event()
         self.looked = threading.Event()
 
@@ -119,12 +124,12 @@ class Follower:
     def look(self) -> None:
         """One look at the credentials; the context changes when they did."""
         try:
-            anchors = anchors_of(_credentials())
+            stated = stated_by(_credentials())
         finally:
             close_old_connections()
-        if anchors != self._trusted:
-            self._trust.trust(anchors)
-            self._trusted = anchors
+        if stated != self._stated:
+            self._trust.trust(anchors_of(stated))
+            self._stated = stated
         self.looked.set()
 
 
@@ -143,21 +148,23 @@ def _credentials() -> Iterator[AppCredential]:
             yield row
 
 
-def anchors_of(rows: Iterator[AppCredential] | Sequence[AppCredential]) -> Anchors:
+def stated_by(rows: Iterable[AppCredential]) -> Stated:
+    return tuple((str(row.app_id), tuple(_texts(row))) for row in rows)
+
+
+def _texts(row: AppCredential) -> Sequence[str]:
+    if row.kind == CredentialKind.CERTIFICATE:
+        return (row.config.get("certificate", ""),)
+    return row.config.get("ca_certificates") or ()
+
+
+def anchors_of(stated: Stated) -> Anchors:
     """What a handshake has to trust for these, each once, the oldest first."""
     kept = _Kept()
-    for row in rows:
-        for text in _texts(row):
-            kept.add(text, str(row.app_id))
+    for app, texts in stated:
+        for text in texts:
+            kept.add(text, app)
     return tuple(kept.anchors)
-
-
-def _texts(row: AppCredential) -> list[str]:
-    return [row.config.get("certificate", "")] if row.kind == CredentialKind.CERTIFICATE else _authorities(row)
-
-
-def _authorities(row: AppCredential) -> list[str]:
-    return list(row.config.get("ca_certificates") or ())
 
 
 class _Kept:

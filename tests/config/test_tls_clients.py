@@ -15,7 +15,8 @@ from accounts.models import AppCredential, CredentialKind
 from kms.api.proxy import SCOPE_KEY
 from kms.config.protocol import MAX_REMEMBERED, _Companions
 from kms.config.serve import CIPHERS
-from kms.config.tls_clients import anchors_of
+from kms.config.tls_clients import Anchors, stated_by
+from kms.config.tls_clients import anchors_of as anchors_stated
 from tests.kit.certificates import SERVER, Identity, authority, leaf, trusted_ca
 from tests.kit.tls_server import TlsServer, serving_tls
 
@@ -32,6 +33,10 @@ def pinning(identity: Identity) -> AppCredential:
 
 def trusting(*authorities: Identity) -> AppCredential:
     return AppCredential(kind=CredentialKind.TRUSTED_CA, config=trusted_ca(*authorities))
+
+
+def anchors_of(rows: list[AppCredential]) -> Anchors:
+    return anchors_stated(stated_by(rows))
 
 
 async def application(scope: Any, _receive: Any, send: Any) -> None:
@@ -247,6 +252,15 @@ def test_an_authority_renewed_with_its_key_is_trusted_beside_the_old_one(server:
     server.trust.trust(anchors_of([trusting(ROOT), trusting(renewed)]))
     assert len(anchors_of([trusting(ROOT), trusting(renewed), trusting(ROOT)])) == 2
     assert shown(server, ISSUED, tmp_path) == [ISSUED.der]
+
+
+def test_many_authorities_are_all_trusted(server: TlsServer, tmp_path: Path) -> None:
+    """More than OpenSSL is given at once."""
+    many = [authority(f"Authority {number}") for number in range(120)]
+    server.trust.trust(anchors_of([trusting(*many[:60]), *(trusting(each) for each in many[60:])]))
+    for number in (0, 49, 50, 119):
+        identity = leaf("issued", many[number])
+        assert shown(server, identity, tmp_path) == [identity.der]
 
 
 @pytest.mark.parametrize("text", ["", "!", "AAAA", ROOT.encoded[:-8]])
