@@ -36,7 +36,7 @@ from kms.operations.users import GetUser
 from policies.permissions import Permission
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.sso.ldap.slapd import BASE, PASSWORD, SERVICES, Slapd, settings_of
-from tests.sso.ldap.test_directory import talker
+from tests.sso.ldap.test_connection import talker
 from tests.sso.ldap.test_logins import Make, invited, sealed
 
 USERS = {"administrator": Given("administrator"), "auditor": Given("auditor")}
