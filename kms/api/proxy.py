@@ -10,9 +10,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
@@ -30,9 +29,8 @@ _FORWARDED_FOR = b"x-forwarded-for"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The caller as the outside shows it."""
+class Peer(NamedTuple):
+    """The caller as the outside shows it. A tuple, because one is made in every call."""
 
     client_ip: str | None
     certificate: PresentedCertificate | None
