@@ -70,7 +70,7 @@ class ProcessInvitations(Command):
 
 def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
     email = checked_address(command.email)
-    user = User.objects.select_for_update(no_key=True).filter(email=email).first() or _new_user(command, email)
+    user = _known_user(email) or _new_user(command, email)
     if Membership.objects.filter(user=user, account_id=call.account).exists():
         raise Conflict("already-a-member", "The user is a member of this account already")
     _refuse_unconfirmed_stranger(user, call)
@@ -90,6 +90,16 @@ def checked_address(text: str) -> str:
         return addresses.checked(text)
     except ValueError as error:
         raise ParameterInvalid(f"user_email {error}") from None
+
+
+def _known_user(email: str) -> User | None:
+    """Who has this address. One who never confirmed it and belongs nowhere is what an earlier invitation left behind:
+    whoever made it may know the password, or have enrolled factors, so nothing of it is kept."""
+    user = User.objects.select_for_update().filter(email=email).first()
+    if user is None or user.email_verified or Membership.objects.filter(user=user).exists():
+        return user
+    user.delete()
+    return None
 
 
 def _refuse_unconfirmed_stranger(user: User, call: Call) -> None:

@@ -426,6 +426,18 @@ def test_who_was_never_confirmed_enters_no_second_account(person: Person) -> Non
     execute(new_tenant().alice, InviteUser(person.email, "member"))
 
 
+def test_what_an_earlier_inviter_knows_opens_nothing_after_another_invitation(person: Person) -> None:
+    """Invited with a password, enrolled with a factor, taken out again: who did that must not come in elsewhere."""
+    TotpDevice.objects.create(user_id=person.id, name="theirs", key_sealed=b"sealed", confirmed=True)
+    execute(person.tenant.alice, RemoveUser(person.id))
+    other = new_tenant()
+    invited = execute(other.alice, InviteUser(person.email, "administrator")).user
+    assert invited.id != person.id
+    assert not can_log_in(person.email, PASSWORD)
+    assert not alive(person.session)
+    assert not TotpDevice.objects.filter(user=invited).exists()
+
+
 # -- addresses -----------------------------------------------------------------------------------------------------
 
 
