@@ -24,8 +24,9 @@ from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal
 from kms.config.values import Reachable
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.app_credentials import Replacement
-from kms.operations.app_trust import FetchedKeys, SignedTokens, StoredKeys, own_audiences
+from kms.operations.app_trust import FetchedKeys, NewSecret, SignedTokens, StoredKeys, own_audiences
 from kms.operations.apps import GetApp, UpdateApp
+from kms.operations.errors import CredentialStale
 from kms.operations.executor import execute
 from kms.operations.sessions import LogIn
 from tests.kit.certificates import authority, leaf
@@ -85,6 +86,7 @@ def test_a_pattern_finds_nobody_but_does_for_an_app_that_is_named(tenant: Tenant
     assert refusal(issuer.token()) == "unknown-app"
     assert caller(issuer.token(), app.id).id == app.id
     assert refusal(issuer.token(sub="system:serviceaccount:other:one"), app.id) == "jwt-subject"
+    assert refusal(issuer.token(sub=f"{namespace}:*")) == "unknown-app"
 
 
 def test_a_token_of_one_app_is_nothing_for_another(tenant: Tenant) -> None:
@@ -188,6 +190,25 @@ def test_claims_go_with_the_credential(tenant: Tenant) -> None:
     execute(tenant.alice, UpdateApp(app.id, credential=Replacement(wanted)))
     assert refusal(later) == "unknown-app"
     assert list(AppSubject.objects.filter(app_id=app.id).values_list("subject", flat=True)) == [other]
+
+
+def test_where_the_old_and_the_new_settings_take_a_token_the_new_ones_say_how(tenant: Tenant) -> None:
+    app, issuer = trusting(tenant, pod())
+    wanted = SignedTokens((CLUSTER,), StoredKeys({"key-1": spki(rsa_key())}), subjects=(issuer.subject,), once=True)
+    execute(tenant.alice, UpdateApp(app.id, credential=Replacement(wanted, timedelta(minutes=5))))
+    with pytest.raises(NotAuthenticated, match="good for one login"):
+        caller(issuer.token(jti=unique("id")))
+    with pytest.raises(NotAuthenticated, match="good for one login"):
+        caller(issuer.token(jti=unique("id")), app.id)
+
+
+def test_what_is_remembered_of_a_token_ends_with_a_change_of_its_app(tenant: Tenant) -> None:
+    app, issuer = trusting(tenant, pod())
+    remembered = caller(issuer.token())
+    assert execute(remembered, GetApp(app.id))
+    execute(tenant.alice, UpdateApp(app.id, credential=Replacement(NewSecret())))
+    with pytest.raises(CredentialStale):
+        execute(remembered, GetApp(app.id))
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------
