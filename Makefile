@@ -20,6 +20,7 @@ run: $(VENV)/.run-lock ## Set up what is missing and serve
 ldap: $(VENV)/.run-lock $(VENV)/.ldap-lock ## Add sign-on by LDAP to the environment
 
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
+	@sh tests/tools.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use

@@ -1,0 +1,26 @@
+#!/bin/sh
+# tools.sh: install the programs that tests run as peers (a directory, a browser, the vendor's Go client, …), or say how.
+set -eu
+missing=""
+
+need() { # PROGRAM PACKAGE
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+
+need slapd slapd
+need xmlsec1 xmlsec1
+need chromium chromium
+need npm npm
+need go golang
+
+[ -n "$missing" ] || exit 0
+if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    echo "Installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086 # a list of names
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing; } >/dev/null 2>&1 && exit 0
+    echo "That failed. Run it yourself to see why:  apt-get install -y$missing" >&2
+    exit 1
+fi
+echo "Tests need programs that are not here. Run this, then start again:  sudo apt-get install -y$missing" >&2
+exit 1
