@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import unicodedata
 from typing import Any
 
 import pytest
-from django.contrib.auth.hashers import identify_hasher, make_password
+from django.contrib.auth.hashers import Argon2PasswordHasher, check_password, identify_hasher, make_password
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from accounts.credentials import BasicCredential, user_of
 from accounts.errors import NotAuthenticated
 from accounts.models import User
 from tests.kit.tenants import PASSWORD, new_user, unique
+from tests.kit.threads import at_once
 
 WEAK = {
     "short": ("kX9#vQ2!mZ7", "at least 12"),
@@ -128,3 +131,25 @@ def test_a_hash_of_an_older_rule_is_made_anew_when_its_password_is_shown_and_not
     user_of(BasicCredential(user.email, PASSWORD))
     assert User.objects.get(pk=user.pk).password.startswith("argon2$argon2id$")
     user_of(BasicCredential(user.email, PASSWORD))
+
+
+def test_no_more_are_hashed_at_once_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes 64 MiB; somebody who logs in a thousand times at once must not take it a thousand times."""
+    running, most, lock = 0, 0, threading.Lock()
+    plain = Argon2PasswordHasher.verify
+
+    def counted(hasher: Argon2PasswordHasher, password: str, encoded: str) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return bool(plain(hasher, password, encoded))
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", counted)
+    encoded = make_password(PASSWORD)
+    assert all(at_once(8, lambda _: check_password(PASSWORD, encoded)))
+    assert 1 <= most <= max(2, os.cpu_count() or 2)
