@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.db import connections
 
 from kms.config.environment import Environment
 from kms.config.provision.schema import APPEND_ONLY
+from kms.config.values import is_loopback
 
 
 @register(Tags.security, deploy=True)
@@ -58,6 +60,21 @@ def mail_has_a_server(app_configs: Sequence[AppConfig] | None, **_: Any) -> list
             "There is no mail server: invitations and new passwords, with their codes, are written to standard error.",
             hint="Name one in KEYSTEAD_SMTP_URL.",
             id="kms.W006",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def the_public_address_is_known(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A passkey, a link in a mail and a token's audience name the server as its users do."""
+    environment = _environment()
+    if environment.listen.loopback or not is_loopback(urlsplit(environment.public_url).hostname or ""):
+        return []
+    return [
+        Warning(
+            "Others reach the server, but its public address is this machine's own.",
+            hint="Set KEYSTEAD_PUBLIC_URL to the address that people and programs use.",
+            id="kms.W009",
         )
     ]
 

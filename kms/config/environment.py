@@ -127,7 +127,8 @@ VARIABLES: tuple[Variable, ...] = (
         "KEYSTEAD_PUBLIC_URL",
         values.url,
         "",
-        "Origin by which browsers and tokens know the server: passkeys, links, audiences. Empty: the listen address.",
+        "Origin by which browsers and tokens know the server: passkeys, links, audiences. Empty: the listen address,"
+        " `localhost` for loopback.",
     ),
     Variable(
         "KEYSTEAD_SESSION_SECONDS",
@@ -283,7 +284,7 @@ def _assemble(given: dict[str, Any]) -> Environment:
         workers=given["KEYSTEAD_WORKERS"],
         handle_cache=given["KEYSTEAD_HANDLE_CACHE"],
         keeper_seconds=given["KEYSTEAD_KEEPER_SECONDS"],
-        public_url=given["KEYSTEAD_PUBLIC_URL"] or listen.url,
+        public_url=given["KEYSTEAD_PUBLIC_URL"] or _public_url(listen),
         session_seconds=given["KEYSTEAD_SESSION_SECONDS"],
         session_idle_seconds=given["KEYSTEAD_SESSION_IDLE_SECONDS"],
         client_certificates=given["KEYSTEAD_CLIENT_CERTIFICATES"],
@@ -295,6 +296,12 @@ def _assemble(given: dict[str, Any]) -> Environment:
         mail_from=given["KEYSTEAD_MAIL_FROM"],
         max_body=given["KEYSTEAD_MAX_BODY"],
     )
+
+
+def _public_url(listen: values.Listen) -> str:
+    """By a name where there is one: a passkey belongs to a name, never to an address (WebAuthn §5.1.2)."""
+    nameless = listen.loopback or listen.host in _WILDCARD_ADDRESSES
+    return values.origin(listen.scheme, "localhost" if nameless else listen.host, listen.port)
 
 
 def _databases(given: dict[str, Any], data: Path) -> tuple[DatabaseAddress, DatabaseAddress]:

@@ -125,7 +125,14 @@ def url(value: str) -> str:
         raise ValueError("must be scheme://host:port and nothing more")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must be https:// off loopback")
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    return origin(parts.scheme, parts.hostname, parts.port)
+
+
+def origin(scheme: str, host: str, port: int | None) -> str:
+    """As browsers write one: lower case, and no port where it is the scheme's own (RFC 6454 §6.2)."""
+    name = f"[{host}]" if ":" in host else host
+    own = port in (None, {"https": 443, "http": 80}[scheme])
+    return f"{scheme}://{name}".lower() + ("" if own else f":{port}")
 
 
 def mail_server(value: str) -> MailServer:

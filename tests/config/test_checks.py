@@ -43,6 +43,29 @@ def test_answering_to_every_host_is_named(environment: Environment, settings: An
 
 
 @pytest.mark.parametrize(
+    ("variables", "public", "ids"),
+    [
+        ({}, "https://localhost:8443", []),
+        ({"KEYSTEAD_LISTEN": "https://[::1]:9000"}, "https://localhost:9000", []),
+        ({"KEYSTEAD_LISTEN": "https://kms.example.org"}, "https://kms.example.org", []),
+        ({"KEYSTEAD_LISTEN": "https://0.0.0.0:8443"}, "https://localhost:8443", ["kms.W009"]),
+        ({"KEYSTEAD_PUBLIC_URL": "https://KMS.Example.org:443"}, "https://kms.example.org", []),
+        (
+            {"KEYSTEAD_LISTEN": "https://0.0.0.0:8443", "KEYSTEAD_PUBLIC_URL": "https://kms.example.org"},
+            "https://kms.example.org",
+            [],
+        ),
+    ],
+)
+def test_a_public_address_that_only_this_machine_can_reach_is_named(
+    variables: dict[str, str], public: str, ids: list[str], tmp_path: Path, settings: Any
+) -> None:
+    settings.KEYSTEAD = read_environment({"KEYSTEAD_DATA": str(tmp_path), **variables})
+    assert settings.KEYSTEAD.public_url == public
+    assert _ids(checks.the_public_address_is_known(None)) == ids
+
+
+@pytest.mark.parametrize(
     ("variables", "ids"),
     [
         ({}, []),
