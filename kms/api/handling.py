@@ -148,7 +148,7 @@ def _principal(endpoint: Route, incoming: Incoming, *, patient: bool = False) ->
     """
     principal = None if endpoint.anonymous else authenticator.remembered(incoming.authorization)
     if principal is None or principal is ANONYMOUS:
-        rate_limit.admit_stranger(incoming.context)
+        rate_limit.admit_stranger(incoming.context, at_login=endpoint.anonymous)
     if endpoint.anonymous:
         return ANONYMOUS
     try:
@@ -186,7 +186,7 @@ def _doubted(incoming: Incoming) -> Iterator[None]:
 
 
 def _rejected(endpoint: Route, incoming: Incoming, error: NotAuthenticated) -> None:
-    rate_limit.count_stranger(incoming.context)
+    rate_limit.count_stranger(incoming.context, at_login=endpoint.anonymous)
     record_rejection(error, incoming.context, f"{endpoint.method} {endpoint.path}")
 
 
@@ -225,7 +225,7 @@ def _rendered(endpoint: Endpoint, result: Any) -> Outgoing:
 def _failed(endpoint: Endpoint, incoming: Incoming, error: Exception) -> Outgoing:
     """A login that fails is a stranger's, as a wrong credential on any other route is."""
     if endpoint.anonymous and isinstance(error, NotAuthenticated):
-        rate_limit.count_stranger(incoming.context)
+        rate_limit.count_stranger(incoming.context, at_login=True)
     return failed(error)
 
 

@@ -59,21 +59,25 @@ def owe(principal: Principal, count: int) -> None:
             schedule().owe(principal.id, limit, count)
 
 
-def admit_stranger(context: CallContext) -> None:
-    """Raise TooManyAttempts when too many wrong credentials came from this address in the last seconds."""
-    wait = schedule().early(_place(context), STRANGERS_PER_SECOND, STRANGERS_BURST)
+def admit_stranger(context: CallContext, *, at_login: bool) -> None:
+    """Raise TooManyAttempts when too many wrong credentials came from this address in the last seconds.
+
+    Logins are counted apart: an app whose key has ended goes on knocking, and people near it must get in to mend that.
+    """
+    wait = schedule().early(_place(context, at_login), STRANGERS_PER_SECOND, STRANGERS_BURST)
     if wait > 0:
         refusals.note(ANONYMOUS, context.client_ip, _REASON)
         raise _too_many(wait)
 
 
-def count_stranger(context: CallContext) -> None:
+def count_stranger(context: CallContext, *, at_login: bool) -> None:
     """One more wrong credential from this address."""
-    schedule().owe(_place(context), STRANGERS_PER_SECOND, 1)
+    schedule().owe(_place(context, at_login), STRANGERS_PER_SECOND, 1)
 
 
-def _place(context: CallContext) -> UUID:
-    return UUID(bytes=hashlib.sha256((context.client_ip or "").encode()).digest()[:16])
+def _place(context: CallContext, at_login: bool) -> UUID:
+    where = f"{context.client_ip or ''} {'login' if at_login else 'call'}"
+    return UUID(bytes=hashlib.sha256(where.encode()).digest()[:16])
 
 
 def _too_many(wait: float) -> TooManyAttempts:

@@ -190,6 +190,13 @@ def test_who_is_known_is_served_from_an_address_that_strangers_use_up(tenant: Te
 
 
 @pytest.mark.usefixtures("few")
+def test_an_app_whose_key_ended_keeps_nobody_near_it_from_logging_in(tenant: Tenant, client: httpx.Client) -> None:
+    while client.get("/sys/v1/apps", auth=(str(tenant.app.id), "x" * 86)).status_code == 401:
+        pass
+    assert client.post("/sys/v1/session/auth", auth=tenant.api_key()).status_code == 200
+
+
+@pytest.mark.usefixtures("few")
 def test_a_session_that_ended_is_a_strangers(tenant: Tenant, client: httpx.Client) -> None:
     token = client.post("/sys/v1/session/auth", auth=tenant.api_key()).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
