@@ -138,14 +138,17 @@ def test_the_right_token_is_taken(forger: Forger, provider: IdentityProvider, me
         {"aud": ["keystead"]},
         {"aud": ["keystead", "another"], "azp": "keystead"},
         {"azp": "keystead"},
-        {"exp": int(time.time()) - 30},
-        {"iat": int(time.time()) + 30},
-        {"nbf": int(time.time()) - 5},
     ],
     ids=str,
 )
 def test_what_is_unusual_and_right_is_taken(forger: Forger, provider: IdentityProvider, claims: dict[str, Any]) -> None:
     forger.claims.update(claims)
+    assert log_in(forger, provider).session
+
+
+@pytest.mark.parametrize(("claim", "seconds"), [("exp", -30), ("iat", 30), ("nbf", -5)])
+def test_clocks_may_differ_a_little(forger: Forger, provider: IdentityProvider, claim: str, seconds: int) -> None:
+    forger.claims[claim] = int(time.time()) + seconds
     assert log_in(forger, provider).session
 
 
