@@ -57,7 +57,7 @@ lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hash
 	done
 
 clean: ## Remove environments and caches; the data folder stays
-	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) .node .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is as good as its lock file: the stamp is a copy of the lock that was installed, so that a checkout with

@@ -316,6 +316,7 @@ def _run(call: Call, command: Command, operation: Operation[Any]) -> Any:
 def _entry(
     call: Call, command: Command, operation: Operation[Any], error: Exception | None, started: int
 ) -> AuditEntry:
+    """Whoever has no account yet (a login, a choice of account) is recorded in the one that the call was about."""
     outcome, reason = _outcome(call, error)
     target = call.touched[0] if call.touched else None
     principal = call.principal
@@ -327,7 +328,7 @@ def _entry(
         actor_kind=principal.kind,
         actor_id=principal.id,
         method=principal.method,
-        account=principal.account,
+        account=principal.account or (target.account if target else None),
         session=principal.session,
         object_kind=target.kind if target else "",
         object_id=target.id if target else None,

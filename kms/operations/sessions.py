@@ -140,6 +140,7 @@ def select_account(call: Call, command: SelectAccount, session: Session) -> None
     session.account_id = command.account
     session.save(update_fields=["account"])
     call.details["account"] = str(command.account)
+    call.touched.insert(0, Target("session", session.id, command.account))
 
 
 # -- resolution ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import base64
 import pytest
 from django.db import connection
 
-from accounts.credentials import BasicCredential
+from accounts.clock import clock
+from accounts.credentials import BasicCredential, principal_of_token
 from accounts.errors import NotAuthenticated
 from accounts.models import Account, AppGroup, Group
 from accounts.principal import ANONYMOUS
@@ -20,10 +21,10 @@ from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute, record_rejection
 from kms.operations.groups import CreateGroup, DeleteGroup, UpdateGroup
 from kms.operations.lifecycle import DeleteObject
-from kms.operations.sessions import LogIn
+from kms.operations.sessions import LogIn, SelectAccount
 from kms.operations.updating import UpdateObject
 from tests.audit.helpers import another_connection
-from tests.kit.tenants import PASSWORD, Tenant, unique
+from tests.kit.tenants import PASSWORD, Tenant, new_user, unique
 
 CANARY = "canary-9d1e4c77"
 
@@ -176,3 +177,24 @@ def test_a_credential_that_was_not_recognised_is_recorded_with_its_route(tenant:
     found = AuditRecord.objects.get(request_id=tenant.account.id)
     assert (found.outcome, found.reason, found.category) == ("denied", "unknown-session", "authentication")
     assert found.details == {"route": "GET /sys/v1/apps"}
+
+
+def test_an_account_sees_who_came_in(tenant: Tenant) -> None:
+    """Whoever logs in has no account before it; its auditors want to know all the same."""
+    execute(ANONYMOUS, LogIn(BasicCredential(*tenant.api_key())))
+    assert entries(tenant, "session.create") == [("done", "public")]
+    email = tenant.users["administrator"].email
+    token = execute(ANONYMOUS, LogIn(BasicCredential(email, PASSWORD))).token
+    assert len(entries(tenant, "session.create")) == 1  # a person's login is for no account yet
+    execute(principal_of_token(token, clock.now()), SelectAccount(tenant.account.id))
+    assert entries(tenant, "session.select-account") == [("done", "self")]
+
+
+def test_no_stranger_writes_into_an_accounts_log(tenant: Tenant) -> None:
+    before = AuditRecord.objects.filter(account_id=tenant.account.id).count()
+    token = execute(ANONYMOUS, LogIn(BasicCredential(new_user().email, PASSWORD))).token
+    with pytest.raises(NotFound):
+        execute(principal_of_token(token, clock.now()), SelectAccount(tenant.account.id))
+    with pytest.raises(NotAuthenticated):
+        execute(ANONYMOUS, LogIn(BasicCredential(str(tenant.app.id), "wrong")))
+    assert AuditRecord.objects.filter(account_id=tenant.account.id).count() == before
