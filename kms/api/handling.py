@@ -146,16 +146,16 @@ def _principal(endpoint: Route, incoming: Incoming, *, patient: bool = False) ->
 
     It comes before the body is looked at, so that a stranger learns nothing from how one is refused.
     """
-    principal = None if endpoint.anonymous else authenticator.remembered(incoming.authorization)
-    if principal is None or principal is ANONYMOUS:
-        rate_limit.admit_stranger(incoming.context, at_login=endpoint.anonymous)
     if endpoint.anonymous:
+        rate_limit.admit_stranger(incoming.context, at_login=True)
         return ANONYMOUS
     try:
         principal = authenticator.principal(incoming.authorization)
         if principal is ANONYMOUS:
             raise NotAuthenticated("anonymous", "Authentication is required")
     except NotAuthenticated as error:
+        # A credential that holds is never refused for what others do from the same address.
+        rate_limit.admit_stranger(incoming.context, at_login=False)
         _rejected(endpoint, incoming, error)
         raise
     return _admitted(endpoint, incoming, principal, load=True, patient=patient)
@@ -186,7 +186,7 @@ def _doubted(incoming: Incoming) -> Iterator[None]:
 
 
 def _rejected(endpoint: Route, incoming: Incoming, error: NotAuthenticated) -> None:
-    rate_limit.count_stranger(incoming.context, at_login=endpoint.anonymous)
+    rate_limit.count_stranger(incoming.context, at_login=False)
     record_rejection(error, incoming.context, f"{endpoint.method} {endpoint.path}")
 
 

@@ -2,8 +2,10 @@
 
 Both are asked before a body is parsed. An app without a limit costs a look into what is remembered of it. What is
 carried out as several calls in one request is let through as one and counted as many: what comes next waits for it.
-Strangers are counted when they fail, by the address they come from: who is known from there is not slowed, and nobody
-is kept out of anywhere by what others do elsewhere. Refusals are recorded by the second (kms.operations.refusals).
+Strangers are counted when they fail, by the address they come from: whose credential holds is not slowed, and nobody
+is kept out of anywhere by what others do elsewhere. A login is refused before its password costs anything; on other
+calls a credential is looked up, and a wrong one too many is neither answered as such nor recorded one by one.
+Refusals are recorded by the second (kms.operations.refusals).
 """
 
 from __future__ import annotations

@@ -105,9 +105,14 @@ def test_a_counter_wraps_at_the_end_of_its_block(any_kind: CipherLab) -> None:
 def test_wrong_padding_is_refused_in_one_way(any_kind: CipherLab) -> None:
     block, iv = any_kind.block, bytes(any_kind.block)
     whole = any_kind.encrypt(CipherParameters("CBC", iv), bytes(2 * block)).ciphertext
-    for wrong in (whole[:-block], whole[:block], bytes(block), bytes(3 * block)):
+    none, too_much, uneven = bytes(block), bytes([block + 1]) * block, bytes(block - 2) + b"\x01\x02"
+    for padding in (none, too_much, uneven, b"\xff" * block):
+        wrong = any_kind.encrypt(CipherParameters("CBCNOPAD", iv), bytes(block) + padding).ciphertext
         with pytest.raises(DataRejected):
             any_kind.decrypt(CipherParameters("CBC", iv), wrong)
+    for cut in (whole[:-block], whole[:block]):
+        with pytest.raises(DataRejected):
+            any_kind.decrypt(CipherParameters("CBC", iv), cut)
     for ragged in (b"", whole[:-1], whole + b"\0"):
         with pytest.raises(ParameterInvalid):
             any_kind.decrypt(CipherParameters("CBC", iv), ragged)
