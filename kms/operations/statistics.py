@@ -16,7 +16,6 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.utils import OperationalError
 
-from accounts.models import Account
 from kms.audit.entry import Category, Detail, Outcome
 from kms.objects.models import SecurityObject
 from kms.operations.apps import app_target, find_app, visible_apps
@@ -234,7 +233,7 @@ _RESOLVERS = {Subject.APP: _resolve_app, Subject.GROUP: _resolve_group, Subject.
 
 def _resolve_usage(call: Call, command: ReadUsage) -> Sequence[Resolved]:
     _check(command.span)
-    if command.account != call.account or not Account.objects.filter(id=command.account).exists():
+    if command.account != call.account:
         raise NotFound(absent("account"), "not-visible")
     return (Resolved(Permission.STATISTICS_READ_ACCOUNT, Target("account", command.account, command.account)),)
 

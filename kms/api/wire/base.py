@@ -137,6 +137,16 @@ def time_of(text: str | None, what: str) -> datetime | None:
         raise WireError(f"Invalid request: {what} is not a time like 20261123T220000Z") from None
 
 
+def moment_of(seconds: int | None, what: str) -> datetime | None:
+    """A limit of a range: seconds since 1970, in UTC."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise WireError(f"Invalid request: {what} is not a time in seconds since 1970") from None
+
+
 def wire_time(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).strftime(TIME_FORMAT)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters
+from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, moment_of, parameters
 from kms.audit.models import AuditRecord
 from kms.operations.queries import MAX_PAGE, ReadAudit
 
@@ -82,23 +82,14 @@ def _read(call: WireCall) -> ReadAudit:
         limit=min(size, MAX_PAGE),
         offset=wanted.from_ or 0,
         before=_sequence(wanted.previous_id),
-        since=_moment(wanted.range_from, "range_from"),
-        until=_moment(wanted.range_to, "range_to"),
+        since=moment_of(wanted.range_from, "range_from"),
+        until=moment_of(wanted.range_to, "range_to"),
         categories=_words(wanted.action_type, ACTION_TYPES, "action_type"),
         actor_kinds=_words(wanted.actor_type, ACTOR_TYPES, "actor_type"),
         severities=_words(wanted.severity, SEVERITIES, "severity"),
         actor=wanted.actor_id,
         object_id=wanted.object_id,
     )
-
-
-def _moment(seconds: int | None, what: str) -> datetime | None:
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise WireError(f"Invalid request: {what} is not a time in seconds since 1970") from None
 
 
 def _words(text: str | None, table: dict[str, str], what: str) -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from uuid import UUID
 
 from accounts.clock import clock
-from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters, path_id
+from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, moment_of, parameters, path_id
 from kms.operations.statistics import Point, ReadStatistics, ReadUsage, Span, Subject, Usage
 
 DEFAULT_RANGE, DEFAULT_POINTS, DEFAULT_TOP = timedelta(days=1), 24, 10
@@ -73,17 +73,8 @@ class UsageResponse(Response):
 
 def _span(since: int | None, until: int | None, points: int) -> Span:
     """Seconds since 1970; the last day when nothing is said."""
-    end = _moment(until, "range_to") or clock.now()
-    return Span(_moment(since, "range_from") or end - DEFAULT_RANGE, end, points)
-
-
-def _moment(seconds: int | None, what: str) -> datetime | None:
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise WireError(f"Invalid request: {what} is not a time in seconds since 1970") from None
+    end = moment_of(until, "range_to") or clock.now()
+    return Span(moment_of(since, "range_from") or end - DEFAULT_RANGE, end, points)
 
 
 def _statistics(subject: Subject, call: WireCall, one: UUID | None = None) -> ReadStatistics:
