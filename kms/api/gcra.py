@@ -4,10 +4,12 @@ For each subject one number of eight bytes: when its next event would be due if 
 more than the tolerance before that is too early. The numbers lie in a file that every process maps into its memory, in
 the kernel's monotonic clock, which all processes of a host read alike.
 
-A number is changed under a lock of its own eight bytes. Nobody waits long for one: a process that was stopped while it
-held a lock must not stop the others, so whoever does not get it soon goes on without. Then a call more may get through,
-which a limit of so many a second bears. Without any lock, two processes that ask without pause let a tenth more through
-(measured: the scheduler often interrupts one between its look and its store).
+A number is changed under a lock of its own eight bytes. Whoever does not get it tries again at once, then sleeps
+between tries, because the one that holds it may have been put off its core for some milliseconds. Nobody waits longer
+than the patience: a process that was stopped for good while it held a lock must not stop the others, so they go on
+without it, and a call more may get through, which a limit of so many a second bears. Without any lock, two processes
+that ask without pause let a tenth more through (measured: the scheduler often interrupts one between its look and its
+store).
 
 Subjects share a number when their slots fall together: with a thousand of them, one in a thousand does. They are
 slowed as one then. The file is named for the boot of the machine, because the clock begins anew with it. It knows no
@@ -33,17 +35,21 @@ SLOTS = 1 << 20
 SECOND = 1_000_000_000
 # No debt is longer; what seems to be is left from another clock.
 LONGEST = 3600 * SECOND
-# Some tenth of a millisecond in all.
-TRIES = 100
+# Seconds that a lock is waited for: a few of the scheduler's slices.
+PATIENCE = 0.02
+# Tries without a pause, some tenth of a millisecond in all; then one after each pause, in seconds.
+_TRIES = 100
+_PAUSE = 0.0002
 _PREFIX = "rates-"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Schedule:
-    """When what is due. ``folder`` is where the processes of a host meet."""
+    """When what is due. ``folder`` is where the processes of a host meet, ``patience`` in seconds."""
 
-    def __init__(self, folder: Path, slots: int = SLOTS) -> None:
+    def __init__(self, folder: Path, slots: int = SLOTS, *, patience: float = PATIENCE) -> None:
         self._slots = slots
+        self._patience = patience
         self._lock = threading.Lock()
         self._file: int | None = None
         try:
@@ -83,7 +89,7 @@ class Schedule:
         """The kernel's locks are a process's; its threads have one beside it."""
         with self._lock:
             file = self._file
-            held = file is not None and any(_locked(file, slot) for _ in range(TRIES))
+            held = file is not None and _lock(file, slot, self._patience)
             try:
                 yield
             finally:
@@ -91,11 +97,24 @@ class Schedule:
                     fcntl.lockf(file, fcntl.LOCK_UN, 8, slot * 8)
 
 
+def _lock(file: int, slot: int, patience: float) -> bool:
+    """Whether the lock was had in time."""
+    for _ in range(_TRIES):
+        if _locked(file, slot):
+            return True
+        os.sched_yield()
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        time.sleep(_PAUSE)
+        if _locked(file, slot):
+            return True
+    return False
+
+
 def _locked(file: int, slot: int) -> bool:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, slot * 8)
     except OSError:
-        os.sched_yield()
         return False
     return True
 
