@@ -1,7 +1,8 @@
 """The one decision: may this principal do this to that, now. Pure: no Django, no clock, no I/O.
 
-Empty facts deny. Any forbid denies. The order of facts and grants does not matter. It must not know what is behind a
-target; whoever asks hands over everything that could forbid.
+Empty facts deny. Any forbid denies. The order of facts and grants does not matter. A quorum that guards what was asked
+is met, or the outcome is that approval is needed. It must not know what is behind a target; whoever asks hands over
+everything that could forbid or guard.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from uuid import UUID
 
 from accounts.principal import Principal, PrincipalKind
 from accounts.second_factor import Lack
+from policies.demands import NO_DEMANDS, Demands
 from policies.permissions import CATALOGUE, Permission, PermissionSpec, Scope
+from policies.quorum import Approved, Guard, quorum_met
 
 _NO_GROUPS: Mapping[UUID, frozenset[Permission]] = MappingProxyType({})
 
@@ -40,7 +43,7 @@ class Facts:
     """What is known of a principal: the permissions it holds and what forbids it anything at all.
 
     ``lack`` is what its login still misses; only what finishes the login goes past it. ``step_up`` is what sensitive
-    permissions ask of it; None asks nothing.
+    permissions ask of it; None asks nothing. ``demands`` are those of the account it acts in.
     """
 
     account: frozenset[Permission] = frozenset()
@@ -49,6 +52,7 @@ class Facts:
     forbids: tuple[Forbid, ...] = ()
     lack: Lack | None = None
     step_up: StepUp | None = None
+    demands: Demands = NO_DEMANDS
 
     def holds(self, permission: Permission, group: UUID) -> bool:
         return permission in self.all_groups or permission in self.groups.get(group, frozenset())
@@ -62,7 +66,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is acted on. ``see`` is the permission that makes it visible; ``forbids`` are its own state and policy."""
+    """What is acted on. ``see`` is the permission that makes it visible; ``forbids`` are its own state and policy.
+
+    ``guards`` are quorums beside those of its account and groups: its own, and those that somebody named in it is in.
+    """
 
     kind: str
     id: UUID | None = None
@@ -70,14 +77,18 @@ class Target:
     groups: tuple[UUID, ...] = ()
     see: Permission | None = None
     forbids: tuple[Forbid, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
+    """``approved`` is what reviewers have said yes to so far, for exactly this call."""
+
     principal: Principal
     permission: Permission
     target: Target
     now: datetime
+    approved: Approved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,7 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class NeedsApproval:
-    """The right is there, a quorum is not. No policy makes this outcome yet; it denies until one does."""
+    """The right is there, a quorum is not. ``policies`` are the subjects of the guards that are not met."""
 
     reason: str
     policies: tuple[UUID, ...]
@@ -108,7 +119,7 @@ _ENDED = Forbid("session-expired", "The session has expired")
 
 
 def decide(request: AccessRequest, facts: Facts) -> Decision:
-    """Forbids first, then grants, then freshness. Every outcome carries a reason code."""
+    """Forbids first, then grants, then freshness, then quorums. Every outcome carries a reason code."""
     spec = CATALOGUE.get(request.permission)
     if spec is None:
         return Deny("unknown-permission", "This operation is not permitted")
@@ -132,7 +143,26 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
     granted = _granted(request.permission, spec.scope, spec.everywhere, target, facts)
     if not granted:
         return Deny("not-granted", f"No permission to {spec.sentence}")
-    return _limits(request, spec, facts) or Allow("granted")
+    return _limits(request, spec, facts) or _unapproved(request, facts) or _granted_outcome(request)
+
+
+def guards_of(request: AccessRequest, facts: Facts) -> tuple[Guard, ...]:
+    """Every quorum that stands before the request, met or not."""
+    own = (guard for guard in request.target.guards if request.permission in guard.guarded)
+    return (*facts.demands.guards(request.permission, request.target.groups), *own)
+
+
+def _unapproved(request: AccessRequest, facts: Facts) -> NeedsApproval | None:
+    unmet = {guard.subject for guard in guards_of(request, facts) if not _met(guard, request.approved)}
+    return NeedsApproval("approval-needed", tuple(sorted(unmet))) if unmet else None
+
+
+def _met(guard: Guard, approved: Approved | None) -> bool:
+    return approved is not None and quorum_met(guard.quorum, approved.requester, approved.votes)
+
+
+def _granted_outcome(request: AccessRequest) -> Allow:
+    return Allow("granted" if request.approved is None else "approved")
 
 
 _NOT_THE_HOST = Deny("not-the-host", "Only commands on the server's host do this")

@@ -5,7 +5,7 @@ Versions are read before the rows they stand for, so a change in between makes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from accounts.models import (
     Account,
     AccountRole,
+    AccountRoleGrant,
     App,
     ExternalGrant,
     ExternalRole,
@@ -23,26 +24,31 @@ from accounts.models import (
     FactVersion,
     FidoCredential,
     GroupMembership,
+    GroupRoleGrant,
     Membership,
     PasswordLogin,
+    Role,
     Session,
     TotpDevice,
 )
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from accounts.second_factor import Factor, Lack, Owned, Requirement, lacking
 from policies.decision import Facts, Forbid, StepUp
-from policies.permissions import (
+from policies.demand_rows import Versions, demands_of
+from policies.permissions import Permission, with_implied
+from policies.system_roles import (
     ACCOUNT_ROLES,
     APP_ADMINISTRATOR,
     APP_GRANTABLE,
     APP_MEMBER,
     GROUP_ROLES,
+    MEMBER,
     SYSTEM_KEEPER,
-    Permission,
-    with_implied,
+    SYSTEM_ROLES,
+    RoleKind,
+    on_account,
 )
 
-Versions = dict[UUID, int]
 Network = IPv4Network | IPv6Network
 
 _ENDED = Forbid("session-ended", "The session has ended")
@@ -107,6 +113,7 @@ def _known_of_system(principal: Principal, versions: Versions) -> Known:
     if principal.account is None:
         return Known(Facts(), versions)
     alive = Account.objects.filter(id=principal.account, enabled=True).exists()
+    # No quorum stands before what it does by itself: whoever scheduled that needed one.
     return Known(Facts(all_groups=SYSTEM_KEEPER, forbids=() if alive else (_DISABLED["account"],)), versions)
 
 
@@ -132,7 +139,8 @@ def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbi
         granted = APP_MEMBER | _app_permissions(mapping.app_permissions)
         groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | granted
     account = APP_ADMINISTRATOR if app.role == "admin" else frozenset[Permission]()
-    facts = Facts(account=account, groups=MappingProxyType(groups), forbids=forbids)
+    demands = demands_of(app.account_id, versions)
+    facts = Facts(account=account, groups=MappingProxyType(groups), forbids=forbids, demands=demands)
     return Known(facts, versions, tuple(ip_network(network) for network in app.ip_ranges), app.rate_limit)
 
 
@@ -197,6 +205,7 @@ def _known_of_user(
         forbids=(*forbids, *_membership_forbids(principal, membership)),
         lack=_lack(principal, session, account.second_factor, owned),
         step_up=_step_up(account, principal, session, owned),
+        demands=demands_of(account.id, versions),
     )
     return Known(facts, versions)
 
@@ -212,18 +221,72 @@ def _membership_forbids(principal: Principal, membership: Membership) -> Iterato
         yield _DISABLED["password"]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one role gives on the account and in every group of it."""
+
+    account: frozenset[Permission] = frozenset()
+    all_groups: frozenset[Permission] = frozenset()
+
+
 def _roles_of(principal: Principal, membership: Membership) -> Facts:
-    """The union of what the account's role, the groups' roles and the directory's groups give."""
-    role = ACCOUNT_ROLES[membership.role]
+    """The union of what roles give on the account, roles in groups, and the groups of the directory."""
+    custom = custom_roles(membership.account_id)
+    given = [_system_role(name) for name in (membership.role, *_external_account_roles(principal)) if name]
+    held = AccountRoleGrant.objects.filter(membership=membership).values_list("role_id", flat=True)
+    given += [_account_role(custom[role], custom) for role in held if role in custom]
+    groups: dict[UUID, frozenset[Permission]] = {}
+    for group, permissions in _group_rights(principal, membership, custom):
+        groups[group] = groups.get(group, frozenset()) | permissions
+    everywhere = frozenset[Permission]().union(*(each.all_groups for each in given))
+    account = MEMBER.union(*(each.account for each in given))
+    return Facts(on_account(account, everywhere), everywhere, MappingProxyType(groups))
+
+
+def _group_rights(
+    principal: Principal, membership: Membership, custom: Mapping[UUID, Role]
+) -> Iterator[tuple[UUID, frozenset[Permission]]]:
     own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=membership.account_id)
-    groups = {group: GROUP_ROLES[name] for group, name in own.values_list("group_id", "role")}
+    for group, name in own.exclude(role="").values_list("group_id", "role"):
+        yield group, GROUP_ROLES[name]
+    held = GroupRoleGrant.objects.filter(user_id=principal.id, membership__group__account_id=membership.account_id)
+    for group, role in held.values_list("membership__group_id", "role_id"):
+        if role in custom:
+            yield group, role_permissions(custom[role])
     for mapping in _external_mappings(principal):
         if mapping.user_role:
-            groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | GROUP_ROLES[mapping.user_role]
-    roles = [role, *(ACCOUNT_ROLES[name] for name in _external_account_roles(principal))]
-    account = frozenset[Permission]().union(*(given.account for given in roles))
-    everywhere = frozenset[Permission]().union(*(given.all_groups for given in roles))
-    return Facts(account, everywhere, MappingProxyType(groups))
+            yield mapping.group_id, GROUP_ROLES[mapping.user_role]
+
+
+def custom_roles(account: UUID) -> Mapping[UUID, Role]:
+    return {role.id: role for role in Role.objects.filter(account_id=account)}
+
+
+def role_permissions(role: Role) -> frozenset[Permission]:
+    """What a role of the account's own gives where it is held. A name that is in no catalogue gives nothing."""
+    known = _KNOWN_NAMES
+    return with_implied(frozenset(known[name] for name in role.permissions if name in known))
+
+
+_KNOWN_NAMES = MappingProxyType({permission.value: permission for permission in Permission})
+
+
+def _system_role(name: str) -> Given:
+    return Given(ACCOUNT_ROLES[name].account, ACCOUNT_ROLES[name].all_groups)
+
+
+def _account_role(role: Role, custom: Mapping[UUID, Role]) -> Given:
+    return Given(role_permissions(role), _everywhere(role.all_groups_role, custom))
+
+
+def _everywhere(role: UUID | None, custom: Mapping[UUID, Role]) -> frozenset[Permission]:
+    """What a group role gives: one of the system's, or one of the account's."""
+    if role is None:
+        return frozenset()
+    system = SYSTEM_ROLES.get(role)
+    if system is not None:
+        return GROUP_ROLES[system.name] if system.kind is RoleKind.GROUP else frozenset()
+    return role_permissions(custom[role]) if role in custom else frozenset()
 
 
 def _external_account_roles(principal: Principal) -> Iterable[str]:

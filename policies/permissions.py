@@ -1,4 +1,4 @@
-"""The catalogue of permissions and system roles, as data. It knows no Django, rows, wire names or HTTP."""
+"""The catalogue of permissions, as data. It knows no Django, rows, wire names or HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
 
-from accounts.principal import PrincipalKind
 from accounts.second_factor import Lack
 
 
@@ -41,28 +40,92 @@ class Permission(StrEnum):
     OWN_INVITATIONS = "self.invitations"
     OWN_PROFILE = "self.profile"
     LIST_VISIBLE = "self.list"
+    APPROVAL_REQUEST = "approval.request"
+    APPROVAL_VOTE = "approval.vote"
 
     ACCOUNT_CREATE = "account.create"
     ACCOUNT_GET = "account.get"
     ACCOUNT_UPDATE = "account.update"
     ACCOUNT_DELETE = "account.delete"
+    ACCOUNT_ATTRIBUTES = "account.update-custom-attributes"
+    ACCOUNT_CLIENTS = "account.configure-clients"
+    ACCOUNT_SUBSCRIPTION = "account.manage-subscription"
+    ACCOUNT_QUORUM = "account.set-quorum"
+    ACCOUNT_POLICY_CREATE = "account.create-policy"
+    ACCOUNT_POLICY_UPDATE = "account.update-policy"
+    ACCOUNT_POLICY_DELETE = "account.delete-policy"
+    ACCOUNT_POLICY_MANAGE = "account.manage-policies"
+    APPROVAL_EXPIRY = "approval.set-expiry"
+    APPROVAL_SETTINGS = "approval.manage-settings"
+    APPROVAL_GET_ALL = "approval.get-all"
+    APPROVAL_REVIEW = "approval.review"
+    CUSTODIAN = "custodian.act"
+    LOGGING_MANAGE = "logging.manage"
+    AUDIT_READ_ACCOUNT = "audit.read-account"
+    STATISTICS_READ_ACCOUNT = "statistics.read-account"
+    EXPIRY_ALERTS = "expiry-alert.manage"
+    REPLICATION_MANAGE = "replication.manage"
+    AUTHENTICATION_MANAGE = "authentication.manage"
     USER_GET = "user.get"
     USER_INVITE = "user.invite"
-    USER_UPDATE = "user.update"
-    USER_DELETE = "user.delete"
-    GROUP_CREATE = "group.create"
-    AUDIT_READ_ACCOUNT = "audit.read-account"
-    PLUGIN_GET = "plugin.get"
-    AUTHENTICATION_MANAGE = "authentication.manage"
-    EXTERNAL_ROLE_GET = "external-role.get"
-    EXTERNAL_ROLE_MANAGE = "external-role.manage"
+    USER_UPDATE_ROLE = "user.update-role"
+    USER_UPDATE_STATE = "user.update-state"
     USER_SESSIONS = "user.sessions"
-    STATISTICS_READ_ACCOUNT = "statistics.read-account"
+    USER_DELETE = "user.delete"
+    USER_MANAGE = "user.manage"
+    ROLE_GET = "role.get"
+    ROLE_CREATE = "role.create"
+    ROLE_UPDATE = "role.update"
+    ROLE_DELETE = "role.delete"
+    ROLE_MANAGE = "role.manage"
+    EXTERNAL_ROLE_GET = "external-role.get"
+    EXTERNAL_ROLE_CREATE = "external-role.create"
+    EXTERNAL_ROLE_SYNC = "external-role.sync"
+    EXTERNAL_ROLE_DELETE = "external-role.delete"
+    EXTERNAL_ROLE_MANAGE = "external-role.manage"
+    ADMIN_APP_GET = "admin-app.get"
+    ADMIN_APP_CREATE = "admin-app.create"
+    ADMIN_APP_UPDATE = "admin-app.update"
+    ADMIN_APP_DELETE = "admin-app.delete"
+    ADMIN_APP_SECRET_READ = "admin-app.read-secret"  # noqa: S105 - a permission's name
+    ADMIN_APP_MANAGE = "admin-app.manage"
+    GROUP_CREATE = "group.create"
+    GROUP_CREATE_EXTERNAL = "group.create-external"
+    PLUGIN_LIST = "plugin.list"
+    PLUGIN_SIGNING = "plugin.manage-code-signing"
+    CHILD_ACCOUNT_GET = "child-account.get"
+    CHILD_ACCOUNT_CREATE = "child-account.create"
+    CHILD_ACCOUNT_UPDATE = "child-account.update"
+    CHILD_ACCOUNT_DELETE = "child-account.delete"
+    CHILD_ACCOUNT_USER_GET = "child-account.get-users"
+    CHILD_ACCOUNT_USER_CREATE = "child-account.create-users"
+    CHILD_ACCOUNT_MANAGE = "child-account.manage"
+    WORKSPACE_MANAGE = "workspace.manage"
+    WORKSPACE_UNWRAP_PRIVILEGED = "workspace.unwrap-privileged"
 
     GROUP_GET = "group.get"
     GROUP_UPDATE = "group.update"
     GROUP_DELETE = "group.delete"
-    GROUP_USERS = "group.users"
+    GROUP_USERS_ADD = "group.add-users"
+    GROUP_USERS_REMOVE = "group.remove-users"
+    GROUP_USERS_ROLE = "group.update-user-roles"
+    GROUP_USERS_MANAGE = "group.manage-users"
+    GROUP_QUORUM = "group.set-quorum"
+    GROUP_POLICY_CREATE = "group.create-policy"
+    GROUP_POLICY_UPDATE = "group.update-policy"
+    GROUP_POLICY_DELETE = "group.delete-policy"
+    GROUP_POLICY_MANAGE = "group.manage-policies"
+    GROUP_CUSTODIANS_CREATE = "group.create-custodian-policy"
+    GROUP_CUSTODIANS_UPDATE = "group.update-custodian-policy"
+    GROUP_CUSTODIANS_DELETE = "group.delete-custodian-policy"
+    GROUP_CUSTODIANS_MANAGE = "group.manage-custodian-policy"
+    GROUP_CLIENTS = "group.configure-clients"
+    GROUP_LINKS = "group.update-external-links"
+    GROUP_WRAPPING_KEY = "group.manage-wrapping-key"
+    EXTERNAL_ROLE_MAP_APPS = "external-role.map-apps"
+    EXTERNAL_ROLE_MAP_USERS = "external-role.map-users"
+    EXTERNAL_ROLE_MAP = "external-role.map"
+    APPROVAL_GET = "approval.get"
     AUDIT_READ = "audit.read"
     APP_GET = "app.get"
     APP_CREATE = "app.create"
@@ -70,45 +133,63 @@ class Permission(StrEnum):
     APP_DELETE = "app.delete"
     APP_SECRET_READ = "app.read-secret"  # noqa: S105 - a permission's name
     APP_SECRET_RESET = "app.reset-secret"  # noqa: S105 - a permission's name
+    APP_MANAGE = "app.manage"
+    PLUGIN_GET = "plugin.get"
+    PLUGIN_CREATE = "plugin.create"
+    PLUGIN_UPDATE = "plugin.update"
+    PLUGIN_DELETE = "plugin.delete"
+    PLUGIN_INVOKE = "plugin.invoke"
+    PLUGIN_MANAGE = "plugin.manage"
+    CREDENTIAL_GET = "credential.get"
+    CREDENTIAL_CREATE = "credential.create"
+    CREDENTIAL_UPDATE = "credential.update"
+    CREDENTIAL_DELETE = "credential.delete"
+    CREDENTIAL_ASSIGN = "credential.assign"
+    CREDENTIAL_MANAGE = "credential.manage"
     OBJECT_GET = "object.get"
     OBJECT_CREATE = "object.create"
     OBJECT_UPDATE = "object.update"
     OBJECT_UPDATE_OPERATIONS = "object.update-operations"
     OBJECT_UPDATE_STATE = "object.update-enabled-state"
+    OBJECT_UPDATE_POLICIES = "object.update-policies"
     OBJECT_MOVE = "object.move"
     OBJECT_ACTIVATE = "object.activate"
-    OBJECT_DELETE = "object.delete"
+    OBJECT_ROTATE = "object.rotate"
+    OBJECT_REVOKE = "object.revoke"
+    OBJECT_REVERT = "object.revert"
+    OBJECT_COPY = "object.copy"
     OBJECT_EXPORT = "object.export"
+    OBJECT_DELETE = "object.delete"
+    OBJECT_DELETE_MATERIAL = "object.delete-material"
+    OBJECT_DESTROY = "object.destroy"
+    OBJECT_RESTORE = "object.restore"
+    OBJECT_SCAN = "object.scan-external"
+    OBJECT_MANAGE = "object.manage"
     OBJECT_ENCRYPT = "object.encrypt"
     OBJECT_DECRYPT = "object.decrypt"
+    OBJECT_MASK_DECRYPT = "object.mask-decrypt"
     OBJECT_SIGN = "object.sign"
     OBJECT_VERIFY = "object.verify"
     OBJECT_MAC_GENERATE = "object.mac-generate"
     OBJECT_MAC_VERIFY = "object.mac-verify"
     OBJECT_WRAP = "object.wrap"
     OBJECT_UNWRAP = "object.unwrap"
-    OBJECT_MANAGE = "object.manage"
     OBJECT_DERIVE = "object.derive"
     OBJECT_AGREE = "object.agree"
     OBJECT_TRANSFORM = "object.transform"
-    OBJECT_MASK_DECRYPT = "object.mask-decrypt"
-    OBJECT_COPY = "object.copy"
-    OBJECT_ROTATE = "object.rotate"
-    OBJECT_REVOKE = "object.revoke"
-    OBJECT_REVERT = "object.revert"
-    OBJECT_UPDATE_POLICIES = "object.update-policies"
-    OBJECT_DELETE_MATERIAL = "object.delete-material"
-    OBJECT_DESTROY = "object.destroy"
-    OBJECT_RESTORE = "object.restore"
     OBJECT_CALCULATE_DIGEST = "object.calculate-digest"
     OBJECT_ENCAPSULATE = "object.encapsulate"
     OBJECT_DECAPSULATE = "object.decapsulate"
+    WORKSPACE_WRAP = "workspace.wrap"
+    WORKSPACE_UNWRAP = "workspace.unwrap"
+    WORKSPACE_USE = "workspace.use"
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionSpec:
-    """``everywhere`` demands the permission in every group of the target, not just one (an app is in several).
+    """``implies``: whoever holds it holds these as well, and what they imply.
 
+    ``everywhere`` demands the permission in every group of the target, not just one (an app is in several).
     ``finishes`` are the reasons of an unfinished login that do not stand against it, for it is how one finishes.
     ``sensitive`` ones ask a person for a recent proof where the account says how recent. ``identity`` ones concern the
     person in every account, so the word of one account's identity provider does not carry them.
@@ -116,6 +197,7 @@ class PermissionSpec:
 
     scope: Scope
     sentence: str
+    implies: frozenset[Permission] = frozenset()
     everywhere: bool = False
     finishes: frozenset[Lack] = frozenset()
     sensitive: bool = False
@@ -125,6 +207,11 @@ class PermissionSpec:
 _ANY_LACK = frozenset(Lack)
 _ENROLMENT = frozenset({Lack.ENROLMENT})
 _P, _S, _A, _G, _H = Scope.PUBLIC, Scope.SELF, Scope.ACCOUNT, Scope.GROUP, Scope.HOST
+
+
+def _all(*permissions: Permission) -> frozenset[Permission]:
+    return frozenset(permissions)
+
 
 CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
     {
@@ -153,180 +240,354 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.OWN_INVITATIONS: PermissionSpec(_S, "accept or reject invitations to accounts"),
         Permission.OWN_PROFILE: PermissionSpec(_S, "see one's own user or app", finishes=_ENROLMENT),
         Permission.LIST_VISIBLE: PermissionSpec(_S, "list what one may see"),
+        Permission.APPROVAL_REQUEST: PermissionSpec(_S, "ask for approvals, see and take back what one asked for"),
+        Permission.APPROVAL_VOTE: PermissionSpec(_S, "approve and deny requests that one reviews"),
         Permission.ACCOUNT_CREATE: PermissionSpec(_A, "create another account"),
         Permission.ACCOUNT_GET: PermissionSpec(_A, "see the account"),
         Permission.ACCOUNT_UPDATE: PermissionSpec(_A, "change the account's profile"),
         Permission.ACCOUNT_DELETE: PermissionSpec(_A, "delete an empty account"),
-        Permission.USER_GET: PermissionSpec(_A, "see the account's users"),
-        Permission.USER_INVITE: PermissionSpec(_A, "invite users to the account"),
-        Permission.USER_UPDATE: PermissionSpec(_A, "change roles of users, enable and disable them"),
-        Permission.USER_DELETE: PermissionSpec(_A, "remove users from the account"),
-        Permission.GROUP_CREATE: PermissionSpec(_A, "create groups"),
+        Permission.ACCOUNT_ATTRIBUTES: PermissionSpec(_A, "change the account's custom metadata attributes"),
+        Permission.ACCOUNT_CLIENTS: PermissionSpec(_A, "change the account's settings for its clients"),
+        Permission.ACCOUNT_SUBSCRIPTION: PermissionSpec(_A, "manage the account's subscription"),
+        Permission.ACCOUNT_QUORUM: PermissionSpec(_A, "set the account's quorum policy", sensitive=True),
+        Permission.ACCOUNT_POLICY_CREATE: PermissionSpec(_A, "give the account policies on its objects"),
+        Permission.ACCOUNT_POLICY_UPDATE: PermissionSpec(_A, "change the account's policies on its objects"),
+        Permission.ACCOUNT_POLICY_DELETE: PermissionSpec(_A, "take away the account's policies on its objects"),
+        Permission.ACCOUNT_POLICY_MANAGE: PermissionSpec(
+            _A,
+            "manage the account's policies on its objects",
+            _all(Permission.ACCOUNT_POLICY_CREATE, Permission.ACCOUNT_POLICY_UPDATE, Permission.ACCOUNT_POLICY_DELETE),
+        ),
+        Permission.APPROVAL_EXPIRY: PermissionSpec(_A, "say how long requests for approval stand"),
+        Permission.APPROVAL_SETTINGS: PermissionSpec(
+            _A, "change what becomes of requests for approval", _all(Permission.APPROVAL_EXPIRY)
+        ),
+        Permission.APPROVAL_GET_ALL: PermissionSpec(_A, "see every request for approval in the account"),
+        Permission.APPROVAL_REVIEW: PermissionSpec(_A, "be a reviewer of a quorum"),
+        Permission.CUSTODIAN: PermissionSpec(_A, "be a custodian of key components"),
+        Permission.LOGGING_MANAGE: PermissionSpec(_A, "manage where the audit log is sent"),
         Permission.AUDIT_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's audit log"),
-        Permission.PLUGIN_GET: PermissionSpec(_A, "list plugins"),
+        Permission.STATISTICS_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's statistics"),
+        Permission.EXPIRY_ALERTS: PermissionSpec(_A, "manage alerts on keys that expire"),
+        Permission.REPLICATION_MANAGE: PermissionSpec(_A, "manage replication"),
         Permission.AUTHENTICATION_MANAGE: PermissionSpec(
             _A, "change how people log in: second factors, identity providers", sensitive=True
         ),
+        Permission.USER_GET: PermissionSpec(_A, "see the account's users"),
+        Permission.USER_INVITE: PermissionSpec(_A, "invite users to the account", _all(Permission.USER_GET)),
+        Permission.USER_UPDATE_ROLE: PermissionSpec(
+            _A, "change the roles of users in the account", _all(Permission.USER_GET), sensitive=True
+        ),
+        Permission.USER_UPDATE_STATE: PermissionSpec(
+            _A, "enable and disable users in the account", _all(Permission.USER_GET, Permission.USER_SESSIONS)
+        ),
+        Permission.USER_SESSIONS: PermissionSpec(
+            _A, "list and end the sessions of the account's users", _all(Permission.USER_GET)
+        ),
+        Permission.USER_DELETE: PermissionSpec(_A, "remove users from the account", _all(Permission.USER_GET)),
+        Permission.USER_MANAGE: PermissionSpec(
+            _A,
+            "manage the account's users",
+            _all(
+                Permission.USER_INVITE,
+                Permission.USER_UPDATE_ROLE,
+                Permission.USER_UPDATE_STATE,
+                Permission.USER_DELETE,
+            ),
+        ),
+        Permission.ROLE_GET: PermissionSpec(_A, "see roles, and why someone may or may not do something"),
+        Permission.ROLE_CREATE: PermissionSpec(_A, "create roles", _all(Permission.ROLE_GET), sensitive=True),
+        Permission.ROLE_UPDATE: PermissionSpec(_A, "change roles", _all(Permission.ROLE_GET), sensitive=True),
+        Permission.ROLE_DELETE: PermissionSpec(_A, "delete roles", _all(Permission.ROLE_GET)),
+        Permission.ROLE_MANAGE: PermissionSpec(
+            _A, "manage roles", _all(Permission.ROLE_CREATE, Permission.ROLE_UPDATE, Permission.ROLE_DELETE)
+        ),
         Permission.EXTERNAL_ROLE_GET: PermissionSpec(_A, "see what groups of a directory mean here"),
-        Permission.EXTERNAL_ROLE_MANAGE: PermissionSpec(_A, "say what groups of a directory mean here", sensitive=True),
-        Permission.USER_SESSIONS: PermissionSpec(_A, "list and end the sessions of the account's users"),
-        Permission.STATISTICS_READ_ACCOUNT: PermissionSpec(_A, "read the whole account's statistics"),
+        Permission.EXTERNAL_ROLE_CREATE: PermissionSpec(
+            _A, "say what groups of a directory mean here", _all(Permission.EXTERNAL_ROLE_GET), sensitive=True
+        ),
+        Permission.EXTERNAL_ROLE_SYNC: PermissionSpec(
+            _A, "ask a directory who is in its groups", _all(Permission.EXTERNAL_ROLE_GET), sensitive=True
+        ),
+        Permission.EXTERNAL_ROLE_DELETE: PermissionSpec(
+            _A, "delete external roles", _all(Permission.EXTERNAL_ROLE_GET), sensitive=True
+        ),
+        Permission.EXTERNAL_ROLE_MANAGE: PermissionSpec(
+            _A,
+            "manage external roles",
+            _all(Permission.EXTERNAL_ROLE_CREATE, Permission.EXTERNAL_ROLE_SYNC, Permission.EXTERNAL_ROLE_DELETE),
+            sensitive=True,
+        ),
+        Permission.ADMIN_APP_GET: PermissionSpec(_A, "see administrative apps"),
+        Permission.ADMIN_APP_CREATE: PermissionSpec(
+            _A, "create administrative apps", _all(Permission.ADMIN_APP_GET), sensitive=True
+        ),
+        Permission.ADMIN_APP_UPDATE: PermissionSpec(
+            _A, "change administrative apps", _all(Permission.ADMIN_APP_GET), sensitive=True
+        ),
+        Permission.ADMIN_APP_DELETE: PermissionSpec(_A, "delete administrative apps", _all(Permission.ADMIN_APP_GET)),
+        Permission.ADMIN_APP_SECRET_READ: PermissionSpec(
+            _A, "read an administrative app's API key", _all(Permission.ADMIN_APP_GET), sensitive=True
+        ),
+        Permission.ADMIN_APP_MANAGE: PermissionSpec(
+            _A,
+            "manage administrative apps",
+            _all(
+                Permission.ADMIN_APP_CREATE,
+                Permission.ADMIN_APP_UPDATE,
+                Permission.ADMIN_APP_DELETE,
+                Permission.ADMIN_APP_SECRET_READ,
+            ),
+        ),
+        Permission.GROUP_CREATE: PermissionSpec(_A, "create groups"),
+        Permission.GROUP_CREATE_EXTERNAL: PermissionSpec(_A, "create groups kept in another key manager"),
+        Permission.PLUGIN_LIST: PermissionSpec(_A, "list plugins"),
+        Permission.PLUGIN_SIGNING: PermissionSpec(_A, "say whose signature plugins need"),
+        Permission.CHILD_ACCOUNT_GET: PermissionSpec(_A, "see child accounts"),
+        Permission.CHILD_ACCOUNT_CREATE: PermissionSpec(
+            _A, "create child accounts", _all(Permission.CHILD_ACCOUNT_GET)
+        ),
+        Permission.CHILD_ACCOUNT_UPDATE: PermissionSpec(
+            _A, "change child accounts", _all(Permission.CHILD_ACCOUNT_GET)
+        ),
+        Permission.CHILD_ACCOUNT_DELETE: PermissionSpec(
+            _A, "delete child accounts", _all(Permission.CHILD_ACCOUNT_GET)
+        ),
+        Permission.CHILD_ACCOUNT_USER_GET: PermissionSpec(_A, "see users of child accounts"),
+        Permission.CHILD_ACCOUNT_USER_CREATE: PermissionSpec(
+            _A, "create users in child accounts", _all(Permission.CHILD_ACCOUNT_GET, Permission.CHILD_ACCOUNT_USER_GET)
+        ),
+        Permission.CHILD_ACCOUNT_MANAGE: PermissionSpec(
+            _A,
+            "manage child accounts",
+            _all(
+                Permission.CHILD_ACCOUNT_CREATE,
+                Permission.CHILD_ACCOUNT_UPDATE,
+                Permission.CHILD_ACCOUNT_DELETE,
+                Permission.CHILD_ACCOUNT_USER_CREATE,
+            ),
+        ),
+        Permission.WORKSPACE_MANAGE: PermissionSpec(_A, "manage client-side encryption for Google Workspace"),
+        Permission.WORKSPACE_UNWRAP_PRIVILEGED: PermissionSpec(_A, "unwrap any key of Google Workspace"),
         Permission.GROUP_GET: PermissionSpec(_G, "see a group"),
-        Permission.GROUP_UPDATE: PermissionSpec(_G, "change a group's profile"),
-        Permission.GROUP_DELETE: PermissionSpec(_G, "delete an empty group"),
-        Permission.GROUP_USERS: PermissionSpec(_G, "add and remove a group's users"),
+        Permission.GROUP_UPDATE: PermissionSpec(_G, "change a group's profile", _all(Permission.GROUP_GET)),
+        Permission.GROUP_DELETE: PermissionSpec(_G, "delete an empty group", _all(Permission.GROUP_GET)),
+        Permission.GROUP_USERS_ADD: PermissionSpec(_G, "add users to a group"),
+        Permission.GROUP_USERS_REMOVE: PermissionSpec(_G, "remove users from a group"),
+        Permission.GROUP_USERS_ROLE: PermissionSpec(_G, "change the roles of users in a group"),
+        Permission.GROUP_USERS_MANAGE: PermissionSpec(
+            _G,
+            "manage a group's users",
+            _all(Permission.GROUP_USERS_ADD, Permission.GROUP_USERS_REMOVE, Permission.GROUP_USERS_ROLE),
+        ),
+        Permission.GROUP_QUORUM: PermissionSpec(
+            _G, "set a group's quorum policy", _all(Permission.GROUP_GET), sensitive=True
+        ),
+        Permission.GROUP_POLICY_CREATE: PermissionSpec(
+            _G, "give a group policies on its objects", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_POLICY_UPDATE: PermissionSpec(
+            _G, "change a group's policies on its objects", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_POLICY_DELETE: PermissionSpec(
+            _G, "take away a group's policies on its objects", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_POLICY_MANAGE: PermissionSpec(
+            _G,
+            "manage a group's policies on its objects",
+            _all(Permission.GROUP_POLICY_CREATE, Permission.GROUP_POLICY_UPDATE, Permission.GROUP_POLICY_DELETE),
+        ),
+        Permission.GROUP_CUSTODIANS_CREATE: PermissionSpec(
+            _G, "name the custodians of a group", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_CUSTODIANS_UPDATE: PermissionSpec(
+            _G, "change the custodians of a group", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_CUSTODIANS_DELETE: PermissionSpec(
+            _G, "take the custodians of a group away", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_CUSTODIANS_MANAGE: PermissionSpec(
+            _G,
+            "manage the custodians of a group",
+            _all(
+                Permission.GROUP_CUSTODIANS_CREATE,
+                Permission.GROUP_CUSTODIANS_UPDATE,
+                Permission.GROUP_CUSTODIANS_DELETE,
+            ),
+        ),
+        Permission.GROUP_CLIENTS: PermissionSpec(
+            _G, "change a group's settings for its clients", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_LINKS: PermissionSpec(
+            _G, "change a group's links to other key managers", _all(Permission.GROUP_GET)
+        ),
+        Permission.GROUP_WRAPPING_KEY: PermissionSpec(_G, "change a group's wrapping key"),
+        Permission.EXTERNAL_ROLE_MAP_APPS: PermissionSpec(
+            _G, "say what apps of a directory may do in a group", _all(Permission.GROUP_GET)
+        ),
+        Permission.EXTERNAL_ROLE_MAP_USERS: PermissionSpec(
+            _G, "say what users of a directory may do in a group", _all(Permission.GROUP_GET)
+        ),
+        Permission.EXTERNAL_ROLE_MAP: PermissionSpec(
+            _G,
+            "say what a directory means in a group",
+            _all(Permission.EXTERNAL_ROLE_MAP_APPS, Permission.EXTERNAL_ROLE_MAP_USERS),
+        ),
+        Permission.APPROVAL_GET: PermissionSpec(_G, "see requests for approval that concern a group"),
         Permission.AUDIT_READ: PermissionSpec(_G, "read the audit log of a group"),
         Permission.APP_GET: PermissionSpec(_G, "see apps"),
-        Permission.APP_CREATE: PermissionSpec(_G, "create apps", everywhere=True),
-        Permission.APP_UPDATE: PermissionSpec(_G, "change apps", everywhere=True),
-        Permission.APP_DELETE: PermissionSpec(_G, "delete apps", everywhere=True),
-        Permission.APP_SECRET_READ: PermissionSpec(_G, "read an app's API key", everywhere=True, sensitive=True),
-        Permission.APP_SECRET_RESET: PermissionSpec(_G, "replace an app's API key", everywhere=True),
-        Permission.OBJECT_GET: PermissionSpec(_G, "see an object's attributes and public key"),
-        Permission.OBJECT_CREATE: PermissionSpec(_G, "generate or import objects"),
-        Permission.OBJECT_UPDATE: PermissionSpec(_G, "change an object's name, description and metadata"),
-        Permission.OBJECT_UPDATE_OPERATIONS: PermissionSpec(_G, "narrow what an object may be used for"),
-        Permission.OBJECT_UPDATE_STATE: PermissionSpec(_G, "enable and disable an object"),
-        Permission.OBJECT_MOVE: PermissionSpec(_G, "move an object to another group", everywhere=True),
-        Permission.OBJECT_ACTIVATE: PermissionSpec(_G, "activate an object and set its cryptoperiod"),
-        Permission.OBJECT_DELETE: PermissionSpec(_G, "delete an object"),
-        Permission.OBJECT_EXPORT: PermissionSpec(
-            _G, "take an exportable object's material out, in clear or wrapped", sensitive=True
+        Permission.APP_CREATE: PermissionSpec(_G, "create apps", _all(Permission.APP_GET), everywhere=True),
+        Permission.APP_UPDATE: PermissionSpec(
+            _G, "change apps", _all(Permission.APP_GET, Permission.APP_SECRET_RESET), everywhere=True
         ),
-        Permission.OBJECT_ENCRYPT: PermissionSpec(_G, "encrypt under an object"),
-        Permission.OBJECT_DECRYPT: PermissionSpec(_G, "decrypt under an object"),
-        Permission.OBJECT_SIGN: PermissionSpec(_G, "sign with an object"),
-        Permission.OBJECT_VERIFY: PermissionSpec(_G, "verify signatures with an object"),
-        Permission.OBJECT_MAC_GENERATE: PermissionSpec(_G, "make message authentication codes"),
-        Permission.OBJECT_MAC_VERIFY: PermissionSpec(_G, "verify message authentication codes"),
-        Permission.OBJECT_WRAP: PermissionSpec(_G, "wrap exportable objects under an object"),
-        Permission.OBJECT_UNWRAP: PermissionSpec(_G, "unwrap objects under an object"),
-        Permission.OBJECT_MANAGE: PermissionSpec(_G, "create, change, activate and delete objects"),
-        Permission.OBJECT_DERIVE: PermissionSpec(_G, "derive objects from an object"),
-        Permission.OBJECT_AGREE: PermissionSpec(_G, "agree on keys with an object"),
-        Permission.OBJECT_TRANSFORM: PermissionSpec(_G, "transform an object"),
-        Permission.OBJECT_MASK_DECRYPT: PermissionSpec(_G, "decrypt tokenised data with its masked part hidden"),
-        Permission.OBJECT_COPY: PermissionSpec(_G, "copy an object"),
-        Permission.OBJECT_ROTATE: PermissionSpec(_G, "rotate an object"),
-        Permission.OBJECT_REVOKE: PermissionSpec(_G, "revoke an object"),
-        Permission.OBJECT_REVERT: PermissionSpec(_G, "revert a change of an object"),
-        Permission.OBJECT_UPDATE_POLICIES: PermissionSpec(_G, "change an object's own policies"),
-        Permission.OBJECT_DELETE_MATERIAL: PermissionSpec(_G, "delete an object's material and keep its attributes"),
-        Permission.OBJECT_DESTROY: PermissionSpec(_G, "destroy an object"),
-        Permission.OBJECT_RESTORE: PermissionSpec(_G, "restore an object kept outside"),
-        Permission.OBJECT_CALCULATE_DIGEST: PermissionSpec(_G, "hash an object's material"),
-        Permission.OBJECT_ENCAPSULATE: PermissionSpec(_G, "encapsulate keys to an object"),
-        Permission.OBJECT_DECAPSULATE: PermissionSpec(_G, "decapsulate keys with an object"),
-    }
-)
-
-
-# Holding the key of this map is holding everything beside it.
-IMPLIES: Mapping[Permission, frozenset[Permission]] = MappingProxyType(
-    {
-        Permission.OBJECT_MANAGE: frozenset(
-            {
+        Permission.APP_DELETE: PermissionSpec(_G, "delete apps", _all(Permission.APP_GET), everywhere=True),
+        Permission.APP_SECRET_READ: PermissionSpec(
+            _G, "read an app's API key", _all(Permission.APP_GET), everywhere=True, sensitive=True
+        ),
+        Permission.APP_SECRET_RESET: PermissionSpec(
+            _G, "replace an app's API key", _all(Permission.APP_GET), everywhere=True
+        ),
+        Permission.APP_MANAGE: PermissionSpec(
+            _G,
+            "manage apps",
+            _all(Permission.APP_CREATE, Permission.APP_UPDATE, Permission.APP_SECRET_READ, Permission.APP_DELETE),
+        ),
+        Permission.PLUGIN_GET: PermissionSpec(_G, "see plugins"),
+        Permission.PLUGIN_CREATE: PermissionSpec(_G, "create plugins", _all(Permission.PLUGIN_GET)),
+        Permission.PLUGIN_UPDATE: PermissionSpec(_G, "change plugins", _all(Permission.PLUGIN_GET)),
+        Permission.PLUGIN_DELETE: PermissionSpec(_G, "delete plugins", _all(Permission.PLUGIN_GET)),
+        Permission.PLUGIN_INVOKE: PermissionSpec(_G, "run plugins", _all(Permission.PLUGIN_GET)),
+        Permission.PLUGIN_MANAGE: PermissionSpec(
+            _G,
+            "manage plugins",
+            _all(
+                Permission.PLUGIN_CREATE, Permission.PLUGIN_UPDATE, Permission.PLUGIN_DELETE, Permission.PLUGIN_INVOKE
+            ),
+        ),
+        Permission.CREDENTIAL_GET: PermissionSpec(_G, "see credentials of clients"),
+        Permission.CREDENTIAL_CREATE: PermissionSpec(
+            _G, "create credentials of clients", _all(Permission.CREDENTIAL_GET)
+        ),
+        Permission.CREDENTIAL_UPDATE: PermissionSpec(
+            _G, "change credentials of clients", _all(Permission.CREDENTIAL_GET)
+        ),
+        Permission.CREDENTIAL_DELETE: PermissionSpec(
+            _G, "delete credentials of clients", _all(Permission.CREDENTIAL_GET)
+        ),
+        Permission.CREDENTIAL_ASSIGN: PermissionSpec(
+            _G, "assign credentials of clients", _all(Permission.CREDENTIAL_GET)
+        ),
+        Permission.CREDENTIAL_MANAGE: PermissionSpec(
+            _G,
+            "manage credentials of clients",
+            _all(
+                Permission.CREDENTIAL_CREATE,
+                Permission.CREDENTIAL_UPDATE,
+                Permission.CREDENTIAL_DELETE,
+                Permission.CREDENTIAL_ASSIGN,
+            ),
+        ),
+        Permission.OBJECT_GET: PermissionSpec(_G, "see an object's attributes and public key"),
+        Permission.OBJECT_CREATE: PermissionSpec(_G, "generate or import objects", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_UPDATE: PermissionSpec(
+            _G, "change an object's name, description and metadata", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_UPDATE_OPERATIONS: PermissionSpec(
+            _G, "narrow what an object may be used for", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_UPDATE_STATE: PermissionSpec(_G, "enable and disable an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_UPDATE_POLICIES: PermissionSpec(
+            _G, "change an object's own policies", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_MOVE: PermissionSpec(
+            _G, "move an object to another group", _all(Permission.OBJECT_GET), everywhere=True
+        ),
+        Permission.OBJECT_ACTIVATE: PermissionSpec(
+            _G, "activate an object and set its cryptoperiod", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_ROTATE: PermissionSpec(_G, "rotate an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_REVOKE: PermissionSpec(_G, "revoke an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_REVERT: PermissionSpec(_G, "revert a change of an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_COPY: PermissionSpec(_G, "copy an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_EXPORT: PermissionSpec(
+            _G,
+            "take an exportable object's material out, in clear or wrapped",
+            _all(Permission.OBJECT_GET),
+            sensitive=True,
+        ),
+        Permission.OBJECT_DELETE: PermissionSpec(_G, "delete an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_DELETE_MATERIAL: PermissionSpec(
+            _G, "delete an object's material and keep its attributes", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_DESTROY: PermissionSpec(_G, "destroy an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_RESTORE: PermissionSpec(_G, "restore an object kept outside", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_SCAN: PermissionSpec(
+            _G, "look for objects in another key manager", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_MANAGE: PermissionSpec(
+            _G,
+            "create, change, activate and delete objects",
+            _all(
                 Permission.OBJECT_CREATE,
                 Permission.OBJECT_UPDATE,
                 Permission.OBJECT_UPDATE_OPERATIONS,
                 Permission.OBJECT_UPDATE_STATE,
+                Permission.OBJECT_UPDATE_POLICIES,
                 Permission.OBJECT_MOVE,
                 Permission.OBJECT_ACTIVATE,
-                Permission.OBJECT_DELETE,
-                Permission.OBJECT_COPY,
                 Permission.OBJECT_ROTATE,
                 Permission.OBJECT_REVOKE,
                 Permission.OBJECT_REVERT,
-                Permission.OBJECT_UPDATE_POLICIES,
+                Permission.OBJECT_COPY,
+                Permission.OBJECT_DELETE,
                 Permission.OBJECT_DELETE_MATERIAL,
                 Permission.OBJECT_DESTROY,
                 Permission.OBJECT_RESTORE,
-            }
+            ),
+        ),
+        Permission.OBJECT_ENCRYPT: PermissionSpec(_G, "encrypt under an object"),
+        Permission.OBJECT_DECRYPT: PermissionSpec(_G, "decrypt under an object"),
+        Permission.OBJECT_MASK_DECRYPT: PermissionSpec(_G, "decrypt tokenised data with its masked part hidden"),
+        Permission.OBJECT_SIGN: PermissionSpec(_G, "sign with an object"),
+        Permission.OBJECT_VERIFY: PermissionSpec(_G, "verify signatures with an object"),
+        Permission.OBJECT_MAC_GENERATE: PermissionSpec(_G, "make message authentication codes"),
+        Permission.OBJECT_MAC_VERIFY: PermissionSpec(_G, "verify message authentication codes"),
+        Permission.OBJECT_WRAP: PermissionSpec(
+            _G, "wrap exportable objects under an object", _all(Permission.OBJECT_GET)
+        ),
+        Permission.OBJECT_UNWRAP: PermissionSpec(_G, "unwrap objects under an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_DERIVE: PermissionSpec(_G, "derive objects from an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_AGREE: PermissionSpec(_G, "agree on keys with an object"),
+        Permission.OBJECT_TRANSFORM: PermissionSpec(_G, "transform an object", _all(Permission.OBJECT_GET)),
+        Permission.OBJECT_CALCULATE_DIGEST: PermissionSpec(_G, "hash an object's material"),
+        Permission.OBJECT_ENCAPSULATE: PermissionSpec(_G, "encapsulate keys to an object"),
+        Permission.OBJECT_DECAPSULATE: PermissionSpec(_G, "decapsulate keys with an object"),
+        Permission.WORKSPACE_WRAP: PermissionSpec(_G, "wrap keys of Google Workspace"),
+        Permission.WORKSPACE_UNWRAP: PermissionSpec(_G, "unwrap keys of Google Workspace"),
+        Permission.WORKSPACE_USE: PermissionSpec(
+            _G, "wrap and unwrap keys of Google Workspace", _all(Permission.WORKSPACE_WRAP, Permission.WORKSPACE_UNWRAP)
         ),
     }
 )
 
 
+def _closure(permission: Permission) -> frozenset[Permission]:
+    found, pending = {permission}, [permission]
+    while pending:
+        new = CATALOGUE[pending.pop()].implies - found
+        found |= new
+        pending += new
+    return frozenset(found)
+
+
+_IMPLIED: Mapping[Permission, frozenset[Permission]] = MappingProxyType({p: _closure(p) for p in Permission})
+# Who holds the first in every group of the account holds the second on the account.
+EVERYWHERE: Mapping[Permission, Permission] = MappingProxyType({Permission.AUDIT_READ: Permission.AUDIT_READ_ACCOUNT})
+
+
 def with_implied(permissions: frozenset[Permission]) -> frozenset[Permission]:
-    return permissions.union(*(IMPLIES[p] for p in permissions if p in IMPLIES))
+    return permissions.union(*(_IMPLIED[p] for p in permissions))
 
 
 def in_scope(scope: Scope) -> frozenset[Permission]:
     return frozenset(p for p, spec in CATALOGUE.items() if spec.scope is scope)
-
-
-# -- system roles --------------------------------------------------------------------------------------------------
-
-# Operations on data under a key are for programs: the vendor's group permissions have no flag for them either.
-_DATA_OPERATIONS = frozenset(
-    {
-        Permission.OBJECT_ENCRYPT,
-        Permission.OBJECT_DECRYPT,
-        Permission.OBJECT_SIGN,
-        Permission.OBJECT_VERIFY,
-        Permission.OBJECT_MAC_GENERATE,
-        Permission.OBJECT_MAC_VERIFY,
-        Permission.OBJECT_AGREE,
-        Permission.OBJECT_MASK_DECRYPT,
-    }
-)
-GROUP_ADMINISTRATOR = in_scope(Scope.GROUP) - _DATA_OPERATIONS
-GROUP_AUDITOR = frozenset({Permission.GROUP_GET, Permission.APP_GET, Permission.OBJECT_GET, Permission.AUDIT_READ})
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRoleSpec:
-    """What a role gives on the account, and in every group of it."""
-
-    account: frozenset[Permission]
-    all_groups: frozenset[Permission] = frozenset()
-
-
-ACCOUNT_ROLES: Mapping[str, AccountRoleSpec] = MappingProxyType(
-    {
-        "administrator": AccountRoleSpec(in_scope(Scope.ACCOUNT), GROUP_ADMINISTRATOR),
-        "auditor": AccountRoleSpec(
-            frozenset(
-                {
-                    Permission.ACCOUNT_GET,
-                    Permission.USER_GET,
-                    Permission.AUDIT_READ_ACCOUNT,
-                    Permission.EXTERNAL_ROLE_GET,
-                    Permission.STATISTICS_READ_ACCOUNT,
-                    Permission.PLUGIN_GET,
-                }
-            ),
-            GROUP_AUDITOR,
-        ),
-        "member": AccountRoleSpec(
-            frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Permission.GROUP_CREATE, Permission.PLUGIN_GET})
-        ),
-    }
-)
-GROUP_ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
-    {"administrator": GROUP_ADMINISTRATOR, "auditor": GROUP_AUDITOR}
-)
-
-# An app sees its own groups and their objects; everything else it is given per group, by name.
-APP_MEMBER = frozenset({Permission.GROUP_GET, Permission.OBJECT_GET})
-APP_GRANTABLE = frozenset(
-    {
-        *_DATA_OPERATIONS,
-        Permission.AUDIT_READ,
-        *(p for p in GROUP_ADMINISTRATOR if p.startswith("object.")),
-    }
-)
-APP_ADMINISTRATOR = frozenset({Permission.ACCOUNT_GET, Permission.USER_GET, Permission.PLUGIN_GET})
-
-# What the server does on its own, in every group of the account it works in.
-SYSTEM_KEEPER = frozenset(
-    {Permission.GROUP_GET, Permission.OBJECT_GET, Permission.OBJECT_ROTATE, Permission.OBJECT_CREATE}
-)
-
-
-def grantable_to(kind: PrincipalKind) -> frozenset[Permission]:
-    """Every permission that some role or membership can give to this kind of principal."""
-    if kind is PrincipalKind.APP:
-        return APP_GRANTABLE | APP_MEMBER | APP_ADMINISTRATOR
-    roles = [spec.account | spec.all_groups for spec in ACCOUNT_ROLES.values()]
-    return frozenset().union(*roles, *GROUP_ROLES.values())

@@ -8,7 +8,8 @@ from django.db import OperationalError, connection
 
 from accounts.models import FactVersion
 from accounts.principal import Principal
-from policies.facts import Versions, subjects_of
+from policies.demand_rows import Versions
+from policies.facts import subjects_of
 
 # SQLSTATE 40P01 deadlock_detected, 40001 serialization_failure, 55P03 lock_not_available.
 _LOCK_CONFLICTS = frozenset({"40P01", "40001", "55P03"})
@@ -19,15 +20,11 @@ _READ = (
 _SHARE, _EXCLUSIVE = _READ + "FOR SHARE", _READ + "FOR UPDATE"
 
 
-def share_lock(principal: Principal) -> Versions:
-    """Hold off changes of what the principal may do until this transaction ends."""
-    return share_lock_subjects(subjects_of(principal))
-
-
 def own_lock(principal: Principal) -> Versions:
-    """As ``share_lock``, for a call that changes the caller's own user or session: theirs are taken whole at once.
+    """As ``share_lock_subjects``, for a call that changes the caller's own user or session.
 
-    Calls that share them first and then each want them whole would wait for one another.
+    Theirs are taken whole at once: calls that share them first and then each want them whole would wait for
+    one another.
     """
     own, found = {principal.id, principal.session}, Versions()
     with connection.cursor() as cursor:

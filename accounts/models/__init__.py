@@ -36,6 +36,7 @@ from accounts.models.providers import (
     PendingSignOn,
     ProviderKind,
 )
+from accounts.models.roles import AccountRoleGrant, GroupRoleGrant, Role
 from accounts.models.sessions import (
     Activity,
     AttemptCounter,
@@ -53,6 +54,7 @@ from accounts.models.tenants import (
 __all__ = [
     "Account",
     "AccountRole",
+    "AccountRoleGrant",
     "Activity",
     "App",
     "AppCredential",
@@ -75,6 +77,7 @@ __all__ = [
     "Group",
     "GroupMembership",
     "GroupRole",
+    "GroupRoleGrant",
     "IdentityProvider",
     "Membership",
     "OneTimeCode",
@@ -83,6 +86,7 @@ __all__ = [
     "PendingSignOn",
     "ProviderKind",
     "RecoveryCode",
+    "Role",
     "Session",
     "SpentToken",
     "TotpDevice",

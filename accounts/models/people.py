@@ -57,11 +57,11 @@ class GroupRole(models.TextChoices):
 
 
 class Membership(models.Model):
-    """A user in an account."""
+    """A user in an account. ``role`` is the system's, if any; roles of the account's own are AccountRoleGrants."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=32, choices=AccountRole.choices)
+    role = models.CharField(max_length=32, choices=AccountRole.choices, blank=True)
     enabled = models.BooleanField(default=True)
     invitation_pending = models.BooleanField(default=False)
     self_provisioned = models.BooleanField(default=False, help_text="made at a first login by the account's provider")
@@ -75,11 +75,11 @@ class Membership(models.Model):
 
 
 class GroupMembership(models.Model):
-    """A user in a group, with a role there."""
+    """A user in a group. ``role`` is the system's, if any; roles of the account's own are GroupRoleGrants."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="group_memberships")
     group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="user_memberships")
-    role = models.CharField(max_length=32, choices=GroupRole.choices)
+    role = models.CharField(max_length=32, choices=GroupRole.choices, blank=True)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["user", "group"], name="one_role_per_group")]

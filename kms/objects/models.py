@@ -58,6 +58,7 @@ class SecurityObject(models.Model):
     rotation = models.JSONField(null=True, help_text="rotation.RotationPolicy")
     rotates_at = models.DateTimeField(null=True)
     publication = models.JSONField(null=True, help_text="publication.Publication")
+    quorum = models.JSONField(null=True, help_text="whose approval its handling needs, as policies.stored keeps it")
     attributes = models.JSONField(default=dict, help_text="what a certificate says; nothing secret")
     creator_kind = models.CharField(max_length=16)
     creator_id = models.UUIDField()

@@ -12,6 +12,8 @@ from kms.objects.binding import BoundFields, binding_of
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Usable
+from policies.quorum import Guard
+from policies.stored import guard_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class ObjectSnapshot:
     cache_key: bytes
     options: KeyOptions = NO_OPTIONS
     public_only: bool = False
+    guards: tuple[Guard, ...] = ()
 
     @property
     def spec(self) -> KeySpec:
@@ -79,4 +82,13 @@ def snapshot_of(row: SecurityObject, deployment: UUID) -> ObjectSnapshot:
         cache_key=row.id.bytes + row.version.to_bytes(8, "big"),
         options=options_of(row.options),
         public_only=row.public_only,
+        guards=guards_of_object(row),
     )
+
+
+def guards_of_object(row: SecurityObject) -> tuple[Guard, ...]:
+    """The quorum of the object's own, if it has one."""
+    if row.quorum is None:
+        return ()
+    guard = guard_of(row.id, row.quorum.get("quorum"), row.quorum.get("guarded", ()))
+    return () if guard is None else (guard,)

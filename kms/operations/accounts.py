@@ -208,5 +208,5 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         delete_account,
         irreversible=True,
     ),
-    _operation(ListPlugins, "plugin.list", _resolve_own_account(Permission.PLUGIN_GET), list_plugins),
+    _operation(ListPlugins, "plugin.list", _resolve_own_account(Permission.PLUGIN_LIST), list_plugins),
 )

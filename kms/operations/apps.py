@@ -34,7 +34,8 @@ from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
 from policies.decision import Target
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 
 MAX_RATE = 1_000_000
 _NEW_SECRET = Replacement(NewSecret())
@@ -281,7 +282,7 @@ def _save(row: App, *, created: bool = False) -> None:
 def _resolve_creation(call: Call, command: CreateApp) -> Sequence[Resolved]:
     if not command.groups:
         raise ParameterInvalid("an app belongs to at least one group: give add_groups")
-    if command.role == AppRole.ADMIN and Permission.ACCOUNT_UPDATE not in call.facts.account:
+    if command.role == AppRole.ADMIN and Permission.ADMIN_APP_CREATE not in call.facts.account:
         raise AccessDenied("not-granted", "Only account administrators create administrative apps")
     return groups_to_join(call, command.groups, Permission.APP_CREATE)
 

@@ -10,7 +10,8 @@ from uuid import UUID
 from accounts.errors import NotAuthenticated
 from accounts.models import Group
 from accounts.principal import Principal, PrincipalKind
-from kms.objects.snapshot import ObjectSnapshot
+from kms.objects.models import SecurityObject
+from kms.objects.snapshot import ObjectSnapshot, guards_of_object
 from kms.objects.usage import refusal
 from kms.operations import transient
 from kms.operations.caches import caches
@@ -56,7 +57,7 @@ class Authority:
         if need.operation is not None:
             refused = refusal(need.operation, snapshot.usable, call.now)
             forbids = () if refused is None else (Forbid(refused.code, refused.message),)
-        target = object_target(snapshot.id, snapshot.account, snapshot.group, forbids)
+        target = object_target(snapshot, forbids)
         return Resolved(self._permission(call, need, target, snapshot), target, snapshot)
 
     def _permission(self, call: Call, need: ObjectNeed, target: Target, snapshot: ObjectSnapshot) -> Permission:
@@ -73,7 +74,9 @@ class Authority:
         """Decide and grant, or raise."""
         target = resolved.target
         call.touched.append(target)
-        decision = decide(AccessRequest(call.principal, resolved.permission, target, call.now), call.facts)
+        decision = decide(
+            AccessRequest(call.principal, resolved.permission, target, call.now, call.approved), call.facts
+        )
         if isinstance(decision, Allow):
             grant = Grant(call.principal, resolved.permission, target.id, decision.reason)
             call.grants.append(grant)
@@ -84,7 +87,7 @@ class Authority:
             raise NotAuthenticated(decision.reason, decision.message)
         if isinstance(decision, Deny):
             raise AccessDenied(decision.reason, decision.message)
-        raise ApprovalRequired(decision.reason, "This operation needs approval")
+        raise ApprovalRequired(decision.reason, decision.policies)
 
     def _find(self, call: Call, ref: ObjectRef) -> ObjectSnapshot:
         account = self.account(call.principal)
@@ -97,8 +100,13 @@ class Authority:
         return found.snapshot
 
 
-def object_target(object_id: UUID, account: UUID, group: UUID, forbids: tuple[Forbid, ...] = ()) -> Target:
-    return Target("object", object_id, account, (group,), Permission.OBJECT_GET, forbids)
+def object_target(found: ObjectSnapshot | SecurityObject, forbids: tuple[Forbid, ...] = ()) -> Target:
+    """An object, as a snapshot or as its row, with its own quorum."""
+    if isinstance(found, ObjectSnapshot):
+        account, group, guards = found.account, found.group, found.guards
+    else:
+        account, group, guards = found.account_id, found.group_id, guards_of_object(found)
+    return Target("object", found.id, account, (group,), Permission.OBJECT_GET, forbids, guards)
 
 
 def group_target(row: Group) -> Target:

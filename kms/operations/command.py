@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from accounts.principal import Principal
@@ -16,6 +16,7 @@ from kms.crypto.operation import KeyOperation
 from policies.decision import Facts, Target
 from policies.grant import Grant
 from policies.permissions import Permission
+from policies.quorum import Approved
 
 if TYPE_CHECKING:
     from kms.operations.authority import Authority
@@ -45,7 +46,11 @@ class Resolved:
 
 @dataclass(slots=True)
 class Call:
-    """One execution: who, when, on which facts, and the grants made for it, in the order of the resolved targets."""
+    """One execution: who, when, on which facts, and the grants made for it, in the order of the resolved targets.
+
+    ``approved`` is what a quorum has said to it, when it is carried out because of that. ``rehearse`` decides another
+    command on the same facts and does nothing of it.
+    """
 
     principal: Principal
     context: CallContext
@@ -55,11 +60,41 @@ class Call:
     grants: list[Grant] = field(default_factory=list)
     details: dict[str, Detail] = field(default_factory=dict)
     touched: list[Target] = field(default_factory=list)
+    approved: Approved | None = None
+    rehearse: Callable[[Command], Rehearsed] | None = None
 
     @property
     def account(self) -> UUID:
         """The selected account; resolving any account-bound target demanded it before."""
         return self.authority.account(self.principal)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a command would act on, and the accounts, groups and objects whose quorums it would need."""
+
+    operation: Operation[Any]
+    targets: tuple[Target, ...]
+    policies: tuple[UUID, ...]
+
+
+class Ceremony(Protocol):
+    """What surrounds a command that a quorum has approved, inside the one transaction that carries it out."""
+
+    def subjects(self) -> Sequence[UUID]:
+        """Whose rights the approval rests on: held unchanged until the end."""
+
+    def open(self, call: Call) -> Approved:
+        """What has been approved, judged now. Raises when it is not to be carried out (any more)."""
+
+    def close(self, call: Call, result: Any) -> None:
+        """It has been carried out; what is written here stands or falls with it."""
+
+
+class CarryOut(Protocol):
+    """How an approved command is carried out: the executor's, handed to whoever runs after a commit."""
+
+    def __call__(self, principal: Principal, command: Command, *, context: CallContext, ceremony: Ceremony) -> Any: ...
 
 
 C = TypeVar("C", bound=Command)
@@ -76,6 +111,7 @@ class Operation(Generic[C]):
     are announced in an entry of their own first. ``admit`` runs before the control plane's transaction and outside it:
     what it writes stays when the call fails, which is what a counter of failures needs. It may refuse. ``on_self``
     operations change the caller's own user or session, and are carried out one after the other for each.
+    ``afterwards`` runs when the control plane's transaction has been committed, and what it returns is the answer.
     """
 
     command: type[C]
@@ -89,6 +125,7 @@ class Operation(Generic[C]):
     irreversible: bool = False
     on_self: bool = False
     admit: Callable[[Principal, C, CallContext], None] = lambda _principal, _command, _context: None
+    afterwards: Callable[[CarryOut, C, Any], Any] | None = None
 
 
 def control(category: Category) -> Callable[..., Operation[Any]]:

@@ -137,7 +137,7 @@ def _resolve_copy(call: Call, command: CopyObject) -> Sequence[Resolved]:
     """To copy from the source's group, and to create in the copy's: the material does not leave the server, so EXPORT
     is not asked for."""
     row = locked_object(call, command.key)
-    copied = Resolved(Permission.OBJECT_COPY, object_target(row.id, row.account_id, row.group_id), row)
+    copied = Resolved(Permission.OBJECT_COPY, object_target(row), row)
     return (copied, destination(call, command.changes.group or row.group_id))
 
 

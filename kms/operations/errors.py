@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from accounts.errors import NotAuthenticated
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.hsm.errors import ModuleError
@@ -20,7 +22,11 @@ class AccessDenied(OperationError):
 
 
 class ApprovalRequired(OperationError):
-    """The decision was NeedsApproval."""
+    """The decision was NeedsApproval. ``policies`` are the accounts, groups and objects whose quorums are not met."""
+
+    def __init__(self, reason: str, policies: tuple[UUID, ...]) -> None:
+        super().__init__(reason, "This operation requires approval")
+        self.policies = policies
 
 
 class NotFound(OperationError):

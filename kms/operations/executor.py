@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -45,7 +46,7 @@ from kms.hsm.errors import (
 from kms.operations import presence
 from kms.operations.authority import Authority
 from kms.operations.caches import NotCached, caches
-from kms.operations.command import Call, Command, Operation, Plane
+from kms.operations.command import Call, Ceremony, Command, Operation, Plane, Rehearsed, Resolved
 from kms.operations.errors import (
     AccessDenied,
     ApprovalRequired,
@@ -59,7 +60,8 @@ from kms.operations.errors import (
 from kms.operations.registry import operation_of
 from policies import versions as fact_versions
 from policies.decision import Facts
-from policies.facts import Known, known_of
+from policies.demand_rows import Versions
+from policies.facts import Known, known_of, subjects_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,8 @@ def execute(principal: Principal, command: Command, *, context: CallContext | No
     operation = operation_of(command)
     context = context or CallContext()
     if operation.plane is Plane.CONTROL:
-        return _execute_control(principal, command, operation, context)
+        result = _execute_control(principal, command, operation, context)
+        return result if operation.afterwards is None else operation.afterwards(execute_approved, command, result)
     for _ in range(MAX_ATTEMPTS):
         ending = _attempt(principal, command, operation, context, load=True)
         if group_commit().submit(ending.entry, ending.versions) is Verdict.COMMITTED:
@@ -106,6 +109,14 @@ def execute(principal: Principal, command: Command, *, context: CallContext | No
         caches.forget(principal, ending.versions)
     group_commit().submit(_given_up(ending.entry), {})
     raise TooBusy
+
+
+def execute_approved(principal: Principal, command: Command, *, context: CallContext, ceremony: Ceremony) -> Any:
+    """Carry out what a quorum has approved, as its requester. Whatever its plane: in one transaction, with its end.
+
+    Everything is judged now: the requester's rights, the targets, the quorums, and who approved.
+    """
+    return _execute_control(principal, command, operation_of(command), context, ceremony)
 
 
 async def execute_async(principal: Principal, command: Command, *, context: CallContext) -> Any:
@@ -193,14 +204,20 @@ def _attempt(
 # -- the control plane ---------------------------------------------------------------------------------------------
 
 
-def _execute_control(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
+def _execute_control(
+    principal: Principal,
+    command: Command,
+    operation: Operation[Any],
+    context: CallContext,
+    ceremony: Ceremony | None = None,
+) -> Any:
     """One transaction: versions locked, facts read, decided, done, recorded. A deadlock is tried again."""
     _admit(principal, command, operation, context)
     if operation.irreversible:
         _announce(principal, command, operation, context)
     for attempt in range(MAX_ATTEMPTS):
         try:
-            return _control_attempt(principal, command, operation, context)
+            return _control_attempt(principal, command, operation, context, ceremony)
         except OperationalError as error:
             if not fact_versions.is_lock_conflict(error):
                 raise RecordUnavailable("the database is not available") from error
@@ -221,18 +238,26 @@ def _admit(principal: Principal, command: Command, operation: Operation[Any], co
         raise
 
 
-def _control_attempt(principal: Principal, command: Command, operation: Operation[Any], context: CallContext) -> Any:
+def _control_attempt(
+    principal: Principal,
+    command: Command,
+    operation: Operation[Any],
+    context: CallContext,
+    ceremony: Ceremony | None,
+) -> Any:
     started = time.perf_counter_ns()
     call = _call(principal, context, Known(Facts(), {}), Authority(load=True, locked=True))
     try:
         with transaction.atomic():
-            hold = fact_versions.own_lock if operation.on_self else fact_versions.share_lock
-            known = known_of(principal, hold(principal))
+            known = known_of(principal, _hold(principal, operation, ceremony))
             _check_proof(principal, known)
             caches.keep(principal, known)
             call.facts = known.seen_from(context.client_ip)
             call.facts = _present(call, load=True)
+            call.approved = None if ceremony is None else ceremony.open(call)
             result = _run(call, command, operation)
+            if ceremony is not None:
+                ceremony.close(call, result)
             log.append(_entry(call, command, operation, None, started))
         return result
     except (CredentialStale, OperationalError):
@@ -243,6 +268,15 @@ def _control_attempt(principal: Principal, command: Command, operation: Operatio
         if error is raised:
             raise
         raise error from raised
+
+
+def _hold(principal: Principal, operation: Operation[Any], ceremony: Ceremony | None) -> Versions:
+    """The versions of what the call rests on, held until the transaction ends."""
+    if operation.on_self:
+        return fact_versions.own_lock(principal)
+    own, more = subjects_of(principal), () if ceremony is None else ceremony.subjects()
+    held = fact_versions.share_lock_subjects([*own, *more])
+    return {subject: held[subject] for subject in own}
 
 
 def _domain_error(raised: Exception) -> Exception:
@@ -306,11 +340,32 @@ def _present(call: Call, *, load: bool) -> Facts:
 
 def _run(call: Call, command: Command, operation: Operation[Any]) -> Any:
     """Every target is granted before the handler sees any of them."""
-    payloads = []
-    for resolved in operation.resolve(call, command):
-        call.authority.authorise(call, resolved)
-        payloads.append(resolved.payload)
-    return operation.handle(call, command, *payloads)
+    call.rehearse = partial(_rehearse, call)
+    resolved = operation.resolve(call, command)
+    unmet = _authorise(call, resolved)
+    if unmet:
+        raise ApprovalRequired("approval-needed", unmet)
+    return operation.handle(call, command, *(each.payload for each in resolved))
+
+
+def _authorise(call: Call, resolved: Sequence[Resolved]) -> tuple[UUID, ...]:
+    """Grant every target or raise; return whose quorums are not met, when that is all that is missing."""
+    unmet: set[UUID] = set()
+    for each in resolved:
+        try:
+            call.authority.authorise(call, each)
+        except ApprovalRequired as required:
+            unmet.update(required.policies)
+    return tuple(sorted(unmet))
+
+
+def _rehearse(call: Call, command: Command) -> Rehearsed:
+    """Decide another command on the same facts. It leaves no trace in the call but the versions it rested on."""
+    operation = operation_of(command)
+    apart = replace(call, grants=[], details={}, touched=[], rehearse=None)
+    resolved = operation.resolve(apart, command)
+    unmet = _authorise(apart, resolved)
+    return Rehearsed(operation, tuple(each.target for each in resolved), unmet)
 
 
 def _entry(

@@ -275,10 +275,10 @@ def _to_give(
     """The rights that giving the same by hand would need, in each group and on the account."""
     users = {group for group, given in groups.items() if given.user_role}
     apps = {group for group, given in groups.items() if given.app_permissions}
-    needed = groups_to_join(call, {*groups, *removed} - apps | users, Permission.GROUP_USERS)
+    needed = groups_to_join(call, {*groups, *removed} - apps | users, Permission.GROUP_USERS_MANAGE)
     needed += groups_to_join(call, apps, Permission.APP_CREATE)
     if account_role is not None:
-        needed.append(Resolved(Permission.USER_UPDATE, _on_account(call)))
+        needed.append(Resolved(Permission.USER_UPDATE_ROLE, _on_account(call)))
     return needed
 
 

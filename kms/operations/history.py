@@ -169,7 +169,7 @@ def items_of(rows: Sequence[SecurityObject], call: Call) -> Mapping[UUID, list[H
 def _resolve_revert(call: Call, command: RevertObject) -> Sequence[Resolved]:
     """Back into a group that it was moved out of takes the right to create there, as the move away did."""
     row = locked_object(call, command.key, deleted=True)
-    resolved = [Resolved(Permission.OBJECT_REVERT, object_target(row.id, row.account_id, row.group_id), row)]
+    resolved = [Resolved(Permission.OBJECT_REVERT, object_target(row), row)]
     item = _item(call, command, row)
     if item is not None and item.fields["group_id"] != str(row.group_id):
         resolved.append(destination(call, UUID(item.fields["group_id"])))

@@ -158,7 +158,10 @@ def process_invitations(call: Call, command: ProcessInvitations, _payload: None)
 
 def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
     account = Target("account", call.account, call.account)
-    return (Resolved(Permission.USER_INVITE, account), *groups_to_join(call, command.groups, Permission.GROUP_USERS))
+    return (
+        Resolved(Permission.USER_INVITE, account),
+        *groups_to_join(call, command.groups, Permission.GROUP_USERS_MANAGE),
+    )
 
 
 def _describe_invitation(command: InviteUser) -> Mapping[str, Detail]:

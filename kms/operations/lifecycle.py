@@ -186,7 +186,7 @@ def resolve_locked(permission: Permission) -> Any:
 
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row = locked_object(call, command.key)
-        return (Resolved(permission, object_target(row.id, row.account_id, row.group_id), row),)
+        return (Resolved(permission, object_target(row), row),)
 
     return resolve
 

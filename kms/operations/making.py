@@ -171,7 +171,7 @@ def kept(call: Call, row: SecurityObject, stored: StoredKey, template: ObjectTem
     if template is not None and template.check_value is not None:
         check_value.must_match(row, template.check_value, template.check_value_method)
     save(row, created=True)
-    call.touched.insert(0, object_target(row.id, row.account_id, row.group_id))
+    call.touched.insert(0, object_target(row))
     call.details.update(object_version=row.version, size=row.size, protection=row.protection)
     return view_of(row, call.now)
 

@@ -45,7 +45,7 @@ def read_public_keys(call: Call, command: ReadPublicKeys, _payload: None) -> Map
     ).first()
     if row is None or row.public_key is None or state_of(row, call.now) is not KeyState.ACTIVE:
         raise NotFound("There is no published public key of this name")
-    call.touched.insert(0, object_target(row.id, row.account_id, row.group_id))
+    call.touched.insert(0, object_target(row))
     found = {row.id: bytes(row.public_key)}
     previous = _previous(row, call.now)
     if previous is not None and previous.public_key is not None:

@@ -168,7 +168,7 @@ def _resolve_object(call: Call, command: GetObject) -> Sequence[Resolved]:
     row = named_object(call, command.key, SecurityObject.objects.all(), deleted=command.deleted)
     if row is None:
         raise NotFound(absent("object"))
-    return (Resolved(Permission.OBJECT_GET, object_target(row.id, row.account_id, row.group_id), row),)
+    return (Resolved(Permission.OBJECT_GET, object_target(row), row),)
 
 
 def resolve_listing(call: Call, _command: Command) -> Sequence[Resolved]:

@@ -121,7 +121,7 @@ def _rotated(
         _schedule(new, goes_on, call.now, stated="rotation" in command.stated)
     save(new)
     save(old)
-    call.touched.insert(0, object_target(new.id, new.account_id, new.group_id))
+    call.touched.insert(0, object_target(new))
     call.details.update(replaced=str(old.id), items=len(followers) or None)
     return shown(call, [new])[0]
 
@@ -299,7 +299,7 @@ def _resolve_replacement(call: Call, command: ReplaceObject) -> Sequence[Resolve
 
 
 def _rotates(row: SecurityObject) -> Resolved:
-    return Resolved(Permission.OBJECT_ROTATE, object_target(row.id, row.account_id, row.group_id), row)
+    return Resolved(Permission.OBJECT_ROTATE, object_target(row), row)
 
 
 def _copies_to_follow(old: SecurityObject, policy: RotationPolicy | None) -> Sequence[SecurityObject]:

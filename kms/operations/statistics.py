@@ -225,7 +225,7 @@ def _resolve_object(call: Call, key: UUID) -> Resolved:
     row = named_object(call, ObjectRef(id=key), SecurityObject.objects.all(), deleted=True)
     if row is None:
         raise NotFound(absent("object"))
-    return Resolved(Permission.OBJECT_GET, object_target(row.id, row.account_id, row.group_id))
+    return Resolved(Permission.OBJECT_GET, object_target(row))
 
 
 _RESOLVERS = {Subject.APP: _resolve_app, Subject.GROUP: _resolve_group, Subject.OBJECT: _resolve_object}

@@ -196,7 +196,7 @@ def rebound(row: SecurityObject, operations: frozenset[KeyOperation], options: K
 
 def _resolve_update(call: Call, command: UpdateObject) -> Sequence[Resolved]:
     row = locked_object(call, command.key)
-    target = object_target(row.id, row.account_id, row.group_id)
+    target = object_target(row)
     asked = {_FIELD_PERMISSIONS[name] for name in fields_of(command)}
     resolved = [Resolved(permission, target, row) for permission in sorted(asked or {Permission.OBJECT_UPDATE})]
     if command.group is not None:

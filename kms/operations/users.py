@@ -267,8 +267,11 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     named = any(getattr(command, name) is not None for name in ("first_name", "last_name", "description"))
     if named and command.user != call.principal.id:
         raise InvalidRequest("A person's names and description are their own to change")
-    resolved = [Resolved(Permission.USER_UPDATE, user_target(command.user, call.account), found)]
-    return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS))
+    target = user_target(command.user, call.account)
+    needed = [Permission.USER_UPDATE_ROLE] if command.role is not None or groups else []
+    needed += [Permission.USER_UPDATE_STATE] if command.enabled is not None else []
+    resolved = [Resolved(permission, target, found) for permission in needed or [Permission.USER_UPDATE_ROLE]]
+    return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS_MANAGE))
 
 
 _operation = control(Category.ADMINISTRATIVE)

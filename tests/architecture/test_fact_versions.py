@@ -14,6 +14,7 @@ from django.db import connection
 from accounts.clock import clock
 from accounts.models import (
     Account,
+    AccountRoleGrant,
     App,
     AppCredential,
     AppGroup,
@@ -24,8 +25,10 @@ from accounts.models import (
     FidoCredential,
     Group,
     GroupMembership,
+    GroupRoleGrant,
     IdentityProvider,
     Membership,
+    Role,
     Session,
     TotpDevice,
     User,
@@ -34,10 +37,11 @@ from accounts.principal import AuthenticationMethod
 from accounts.sessions import issue
 from kms.objects.models import SecurityObject
 from policies.facts import read_versions
+from policies.models import AccountPolicy, GroupPolicy
 from tests.architecture.source import ROOT
 from tests.kit.tenants import Tenant, new_tenant
 
-READERS = ("policies/facts.py", "kms/operations/caches.py", "kms/objects/snapshot.py")
+READERS = ("policies/facts.py", "policies/demand_rows.py", "kms/operations/caches.py", "kms/objects/snapshot.py")
 # Table -> the column that names the subject whose facts the row is part of.
 SUBJECTS = {
     "accounts_account": "id",
@@ -54,12 +58,17 @@ SUBJECTS = {
     "accounts_externalrole": "account_id",
     "accounts_externalrolegroup": "account_id",
     "accounts_externalgrant": "user_id",
+    "accounts_role": "account_id",
+    "accounts_accountrolegrant": "user_id",
+    "accounts_grouprolegrant": "user_id",
+    "policies_accountpolicy": "account_id",
+    "policies_grouppolicy": "account_id",
     "objects_securityobject": "id",
 }
 
 
 def _own_models() -> list[Any]:
-    return [model for model in apps.get_models() if model.__module__.startswith(("accounts.", "kms."))]
+    return [model for model in apps.get_models() if model.__module__.startswith(("accounts.", "policies.", "kms."))]
 
 
 def models_read(path: str) -> set[str]:
@@ -145,6 +154,29 @@ def _external_grant(tenant: Tenant) -> Any:
     return ExternalGrant.objects.filter(role=role)
 
 
+def _own_role(tenant: Tenant, kind: str = "account") -> Role:
+    return Role.objects.create(
+        account=tenant.account, kind=kind, name=f"officer {uuid4()}", creator_kind="user", creator_id=tenant.alice.id
+    )
+
+
+def _account_role(tenant: Tenant) -> Any:
+    membership = Membership.objects.get(user_id=tenant.alice.id, account=tenant.account)
+    AccountRoleGrant.objects.create(membership=membership, user_id=tenant.alice.id, role=_own_role(tenant))
+    return AccountRoleGrant.objects.filter(user_id=tenant.alice.id)
+
+
+def _group_role(tenant: Tenant) -> Any:
+    membership = GroupMembership.objects.get(user_id=tenant.alice.id, group=tenant.group)
+    GroupRoleGrant.objects.create(membership=membership, user_id=tenant.alice.id, role=_own_role(tenant, "group"))
+    return GroupRoleGrant.objects.filter(user_id=tenant.alice.id)
+
+
+def _policies(tenant: Tenant, model: Any, **keys: Any) -> Any:
+    model.objects.create(**keys)
+    return model.objects.filter(account=tenant.account)
+
+
 Row = tuple[Any, UUID]
 
 
@@ -167,6 +199,11 @@ ROWS: dict[str, Callable[[Tenant], Row]] = {
     "accounts_externalrole": lambda t: (ExternalRole.objects.filter(id=_role(t).id), t.account.id),
     "accounts_externalrolegroup": lambda t: (_mapping(t), t.account.id),
     "accounts_externalgrant": lambda t: (_external_grant(t), t.alice.id),
+    "accounts_role": lambda t: (Role.objects.filter(id=_own_role(t).id), t.account.id),
+    "accounts_accountrolegrant": lambda t: (_account_role(t), t.alice.id),
+    "accounts_grouprolegrant": lambda t: (_group_role(t), t.alice.id),
+    "policies_accountpolicy": lambda t: (_policies(t, AccountPolicy, account=t.account), t.account.id),
+    "policies_grouppolicy": lambda t: (_policies(t, GroupPolicy, group=t.group, account=t.account), t.account.id),
     "objects_securityobject": lambda t: of(SecurityObject, _object(t)),
 }
 

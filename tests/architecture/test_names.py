@@ -10,7 +10,7 @@ import pytest
 from kms.api.wire import names
 from kms.crypto.operation import KeyOperation
 from kms.objects.state import KeyState
-from policies.permissions import ACCOUNT_ROLES, APP_GRANTABLE, APP_MEMBER, GROUP_ROLES
+from policies.system_roles import ACCOUNT_ROLES, APP_GRANTABLE, APP_MEMBER, GROUP_ROLES
 
 PAIRS: dict[str, tuple[Mapping[str, Any], Mapping[Any, str], frozenset[Any]]] = {
     "key operations": (names.OPERATIONS, names.WIRE_OPERATION, frozenset(KeyOperation)),

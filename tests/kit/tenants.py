@@ -22,7 +22,8 @@ from kms.operations.groups import CreateGroup
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.secret import SecretBytes
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 
 PASSWORD = "correct horse battery staple 7"
 

@@ -21,7 +21,8 @@ from kms.operations.executor import execute
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 from tests.kit.tenants import Tenant, new_tenant
 from tests.operations.deriving import last_entry, ref, row_of, template, value_of
 from tests.operations.material import ec_key, pkcs8, rsa_key, spki

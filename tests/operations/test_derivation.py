@@ -31,7 +31,8 @@ from kms.operations.derivation import (
 )
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 from tests.crypto.test_kdf import published
 from tests.kit.tenants import Tenant, new_tenant
 from tests.operations.deriving import derive, last_entry, row_of, template, value_of

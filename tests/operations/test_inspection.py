@@ -27,7 +27,8 @@ from kms.operations.inspection import DigestObject, GetCheckValue, VerifyCheckVa
 from kms.operations.lifecycle import ExportObject
 from kms.operations.making import ObjectTemplate
 from kms.secret import SecretBytes
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 from tests.kit.tenants import Tenant, new_tenant
 from tests.operations.deriving import last_entry, row_of
 from tests.operations.material import ec_key, pkcs8, rsa_key, spki

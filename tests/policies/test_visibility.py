@@ -24,7 +24,8 @@ from kms.operations.queries import ListObjects, Page
 from kms.secret import SecretBytes
 from policies.decision import AccessRequest, Allow, Target, decide
 from policies.facts import known_of
-from policies.permissions import APP_GRANTABLE, Permission
+from policies.permissions import Permission
+from policies.system_roles import APP_GRANTABLE
 from tests.kit.tenants import Tenant, new_tenant, unique
 
 TENANTS, GROUPS, OBJECTS = 3, 4, 12
@@ -87,11 +88,7 @@ def test_listed_objects_are_those_that_may_be_seen(world: World) -> None:
     for principal in world.principals:
         judge = Judge(principal)
         listed = {view.row.id for view in execute(principal, ListObjects(Page())).views}
-        seen = {
-            row.id
-            for row in rows
-            if judge.allows(Permission.OBJECT_GET, object_target(row.id, row.account_id, row.group_id))
-        }
+        seen = {row.id for row in rows if judge.allows(Permission.OBJECT_GET, object_target(row))}
         assert listed == seen
 
 

@@ -1,0 +1,57 @@
+"""Rows to demands: what an account and its groups ask of calls, remembered by the version of the account.
+
+Every row that this reads moves the version of its account (by trigger), and callers of one account share what was read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from types import MappingProxyType
+from uuid import UUID
+
+from django.db import connection
+
+from policies.demands import NO_DEMAND, NO_DEMANDS, Demand, Demands
+from policies.models import AccountPolicy, GroupPolicy
+from policies.stored import guard_of
+
+Versions = dict[UUID, int]
+
+# Of the accounts seen last, at the version of the account they were read at: callers of one account share them.
+MAX_DEMANDS = 1000
+_demands: OrderedDict[tuple[UUID, int], Demands] = OrderedDict()
+_demands_lock = threading.Lock()
+
+
+def demands_of(account: UUID, versions: Versions) -> Demands:
+    """The account's version was read before, so a change in between makes them look old, never new.
+
+    Inside a transaction a version may be one that is never committed, and somebody else's later: nothing is remembered.
+    """
+    if connection.in_atomic_block:
+        return read_demands(account)
+    key = (account, versions[account])
+    with _demands_lock:
+        found = _demands.get(key)
+        if found is not None:
+            _demands.move_to_end(key)
+            return found
+    found = read_demands(account)
+    with _demands_lock:
+        _demands[key] = found
+        while len(_demands) > MAX_DEMANDS:
+            _demands.popitem(last=False)
+    return found
+
+
+def read_demands(account: UUID) -> Demands:
+    own = AccountPolicy.objects.filter(account_id=account).first()
+    groups = {row.group_id: _demand(row.group_id, row) for row in GroupPolicy.objects.filter(account_id=account)}
+    if own is None and not groups:
+        return NO_DEMANDS
+    return Demands(NO_DEMAND if own is None else _demand(account, own), MappingProxyType(groups))
+
+
+def _demand(subject: UUID, row: AccountPolicy | GroupPolicy) -> Demand:
+    return Demand(guard_of(subject, row.quorum, row.guarded), row.cryptographic, row.metadata)

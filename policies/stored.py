@@ -1,0 +1,53 @@
+"""Quorum policies as rows keep them, and back. Pure: no Django, no clock, no I/O.
+
+A stored tree that does not read is no policy anybody meets: it guards, and its quorum is never met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from policies.permissions import Permission
+from policies.quorum import Guard, Member, MemberKind, Quorum
+
+UNREADABLE = Quorum(1, ())
+
+
+def stored_tree(quorum: Quorum) -> dict[str, Any]:
+    return {
+        "n": quorum.n,
+        "require_password": quorum.require_password,
+        "require_second_factor": quorum.require_second_factor,
+        "members": [
+            stored_tree(member) if isinstance(member, Quorum) else {"kind": member.kind.value, "id": str(member.id)}
+            for member in quorum.members
+        ],
+    }
+
+
+def tree_of(stored: Mapping[str, Any]) -> Quorum:
+    try:
+        return Quorum(
+            int(stored["n"]),
+            tuple(_member_of(member) for member in stored["members"]),
+            bool(stored["require_password"]),
+            bool(stored["require_second_factor"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return UNREADABLE
+
+
+def guard_of(subject: UUID, quorum: Mapping[str, Any] | None, guarded: Iterable[str]) -> Guard | None:
+    """The guard that a row describes; None when it has no quorum."""
+    if quorum is None:
+        return None
+    known = {permission.value: permission for permission in Permission}
+    return Guard(subject, tree_of(quorum), frozenset(known[name] for name in guarded if name in known))
+
+
+def _member_of(stored: Mapping[str, Any]) -> Member | Quorum:
+    if "members" in stored:
+        return tree_of(stored)
+    return Member(MemberKind(stored["kind"]), UUID(stored["id"]))
