@@ -10,8 +10,6 @@ from collections import OrderedDict
 from types import MappingProxyType
 from uuid import UUID
 
-from django.db import connection
-
 from policies.demands import NO_DEMAND, NO_DEMANDS, Demand, Demands
 from policies.models import AccountPolicy, GroupPolicy
 from policies.stored import guard_of
@@ -27,9 +25,10 @@ _demands_lock = threading.Lock()
 def demands_of(account: UUID, versions: Versions) -> Demands:
     """The account's version was read before, so a change in between makes them look old, never new.
 
-    Inside a transaction a version may be one that is never committed, and somebody else's later: nothing is remembered.
+    Nothing is remembered for callers that name no version of the account: once a transaction has written, the version
+    it reads may never be committed, and be another change's later.
     """
-    if connection.in_atomic_block:
+    if account not in versions:
         return read_demands(account)
     key = (account, versions[account])
     with _demands_lock:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, UUIDField, Value
 
 from accounts.models import (
     Account,
@@ -231,28 +231,35 @@ class Given:
 
 def _roles_of(principal: Principal, membership: Membership) -> Facts:
     """The union of what roles give on the account, roles in groups, and the groups of the directory."""
-    custom = custom_roles(membership.account_id)
     given = [_system_role(name) for name in (membership.role, *_external_account_roles(principal)) if name]
-    held = AccountRoleGrant.objects.filter(membership=membership).values_list("role_id", flat=True)
-    given += [_account_role(custom[role], custom) for role in held if role in custom]
+    held = _own_roles(principal, membership)
+    custom = custom_roles(membership.account_id) if held else {}
+    given += [account_role(custom[role], custom) for role, group in held if group is None and role in custom]
+    in_groups = [(group, group_role(custom[role])) for role, group in held if group is not None and role in custom]
     groups: dict[UUID, frozenset[Permission]] = {}
-    for group, permissions in _group_rights(principal, membership, custom):
+    for group, permissions in (*_group_rights(principal, membership), *in_groups):
         groups[group] = groups.get(group, frozenset()) | permissions
     everywhere = frozenset[Permission]().union(*(each.all_groups for each in given))
     account = MEMBER.union(*(each.account for each in given))
     return Facts(on_account(account, everywhere), everywhere, MappingProxyType(groups))
 
 
-def _group_rights(
-    principal: Principal, membership: Membership, custom: Mapping[UUID, Role]
-) -> Iterator[tuple[UUID, frozenset[Permission]]]:
+def _own_roles(principal: Principal, membership: Membership) -> list[tuple[UUID, UUID | None]]:
+    """The roles of the account's own that a user holds, on the account (None) and by group, in one query."""
+    on_account = AccountRoleGrant.objects.filter(membership=membership)
+    in_groups = GroupRoleGrant.objects.filter(user_id=principal.id, membership__group__account_id=membership.account_id)
+    nowhere = Value(None, output_field=UUIDField())
+    return list(
+        on_account.values_list("role_id", nowhere).union(
+            in_groups.values_list("role_id", "membership__group_id"), all=True
+        )
+    )
+
+
+def _group_rights(principal: Principal, membership: Membership) -> Iterator[tuple[UUID, frozenset[Permission]]]:
     own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=membership.account_id)
     for group, name in own.exclude(role="").values_list("group_id", "role"):
         yield group, GROUP_ROLES[name]
-    held = GroupRoleGrant.objects.filter(user_id=principal.id, membership__group__account_id=membership.account_id)
-    for group, role in held.values_list("membership__group_id", "role_id"):
-        if role in custom:
-            yield group, role_permissions(custom[role])
     for mapping in _external_mappings(principal):
         if mapping.user_role:
             yield mapping.group_id, GROUP_ROLES[mapping.user_role]
@@ -262,8 +269,8 @@ def custom_roles(account: UUID) -> Mapping[UUID, Role]:
     return {role.id: role for role in Role.objects.filter(account_id=account)}
 
 
-def role_permissions(role: Role) -> frozenset[Permission]:
-    """What a role of the account's own gives where it is held. A name that is in no catalogue gives nothing."""
+def group_role(role: Role) -> frozenset[Permission]:
+    """What a role of the account's own gives in the group where it is held. Names in no catalogue give nothing."""
     known = _KNOWN_NAMES
     return with_implied(frozenset(known[name] for name in role.permissions if name in known))
 
@@ -275,8 +282,10 @@ def _system_role(name: str) -> Given:
     return Given(ACCOUNT_ROLES[name].account, ACCOUNT_ROLES[name].all_groups)
 
 
-def _account_role(role: Role, custom: Mapping[UUID, Role]) -> Given:
-    return Given(role_permissions(role), _everywhere(role.all_groups_role, custom))
+def account_role(role: Role, custom: Mapping[UUID, Role]) -> Given:
+    """What one gives on the account, and by its group role in every group."""
+    everywhere = _everywhere(role.all_groups_role, custom)
+    return Given(on_account(group_role(role), everywhere), everywhere)
 
 
 def _everywhere(role: UUID | None, custom: Mapping[UUID, Role]) -> frozenset[Permission]:
@@ -286,7 +295,7 @@ def _everywhere(role: UUID | None, custom: Mapping[UUID, Role]) -> frozenset[Per
     system = SYSTEM_ROLES.get(role)
     if system is not None:
         return GROUP_ROLES[system.name] if system.kind is RoleKind.GROUP else frozenset()
-    return role_permissions(custom[role]) if role in custom else frozenset()
+    return group_role(custom[role]) if role in custom else frozenset()
 
 
 def _external_account_roles(principal: Principal) -> Iterable[str]:

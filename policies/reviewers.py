@@ -11,7 +11,7 @@ from uuid import UUID
 
 from accounts.models import AccountRoleGrant, App, Membership
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
-from policies.facts import known_of, read_versions, subjects_of
+from policies.facts import known_of, read_versions
 from policies.models import Approval, ApprovalRequest
 from policies.permissions import Permission
 from policies.quorum import Approved, MemberKind, Vote
@@ -46,7 +46,7 @@ def _vote_of_app(account: UUID, app: UUID, password: bool, second_factor: bool) 
 
 def _vote_of_user(account: UUID, user: UUID, password: bool, second_factor: bool) -> Vote | None:
     reviewer = Principal(PrincipalKind.USER, user, account, AuthenticationMethod.NONE)
-    facts = known_of(reviewer, read_versions(subjects_of(reviewer))).facts
+    facts = known_of(reviewer, read_versions([user])).facts
     if facts.forbids or Permission.APPROVAL_REVIEW not in facts.account:
         return None
     return Vote(MemberKind.USER, user, user, roles_held(account, user), password, second_factor)

@@ -20,6 +20,30 @@ _READ = (
 _SHARE, _EXCLUSIVE = _READ + "FOR SHARE", _READ + "FOR UPDATE"
 
 
+_ENTER = "SELECT pg_advisory_xact_lock_shared(%s)"
+_ENTER_ALONE = "SELECT pg_advisory_xact_lock(%s)"
+
+
+def enter(principal: Principal) -> None:
+    """Before a principal's version is shared: wait for whoever has announced a change of the principal."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTER, [_door(principal.id)])
+
+
+def announce_change(subject: UUID) -> None:
+    """Before somebody else's rights are changed: those calls of theirs that have begun end first, later ones wait.
+
+    Rows alone would not do: PostgreSQL lets further sharers of a row past a writer that waits, so a user who calls
+    without a pause could hold off being disabled for half a minute (measured).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTER_ALONE, [_door(subject)])
+
+
+def _door(subject: UUID) -> int:
+    return int.from_bytes(subject.bytes[:8], "big", signed=True)
+
+
 def own_lock(principal: Principal) -> Versions:
     """As ``share_lock_subjects``, for a call that changes the caller's own user or session.
 
@@ -37,8 +61,8 @@ def own_lock(principal: Principal) -> Versions:
 def share_lock_subjects(wanted: list[UUID]) -> Versions:
     """Hold off changes of these subjects; one that is gone reads as 0, which no row ever has.
 
-    The lock order of the house: fact versions by subject, then rows, one noun at a time: account, user, group, app,
-    session, object.
+    The lock order of the house: the caller's door, fact versions by subject, the door of whoever is changed, then rows,
+    one noun at a time: account, user, group, app, session, object.
     """
     with connection.cursor() as cursor:
         cursor.execute(_SHARE, [sorted(wanted)])

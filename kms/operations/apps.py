@@ -30,6 +30,7 @@ from kms.operations.app_trust import NewSecret
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, NotFound
+from kms.operations.giving import give_to_program
 from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
@@ -130,6 +131,7 @@ def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
     if not command.groups:
         raise ParameterInvalid("an app belongs to at least one group: give add_groups")
     _check_default_group(command.default_group, command.groups)
+    _give(call, command.groups)
     row = App(
         id=uuid4(),
         account_id=call.account,
@@ -187,6 +189,7 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
         row.rate_limit = _rate(command.rate_limit)
     if command.credential is not None:
         _replace(call, row, command.credential)
+    _give(call, {**command.add_groups, **command.change_groups})
     row.group_memberships.filter(group_id__in=command.remove_groups).delete()
     _set_groups(row, {**command.add_groups, **command.change_groups})
     remaining = view_of(row).groups
@@ -260,6 +263,12 @@ def _rate(wanted: int | None) -> int | None:
     if wanted is not None and not 0 <= wanted <= MAX_RATE:
         raise ParameterInvalid(f"rate_limit is 1 to {MAX_RATE} calls a second, or 0 for no limit")
     return wanted or None
+
+
+def _give(call: Call, groups: GroupPermissions) -> None:
+    """Nobody gives an app what they cannot do themselves, but for what only programs do."""
+    for group, permissions in groups.items():
+        give_to_program(call, group, permissions)
 
 
 def _set_groups(row: App, groups: GroupPermissions) -> None:

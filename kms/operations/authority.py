@@ -118,6 +118,7 @@ _NOUNS = {
     "group": "The group does not exist",
     "app": "The app does not exist",
     "user": "The user does not exist in this account",
+    "role": "The role does not exist",
     "account": "The account does not exist",
     "session": "The session does not exist or has ended",
 }

@@ -30,6 +30,7 @@ from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.directories import asking
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
+from kms.operations.giving import give_account_roles, give_group_roles, give_to_program
 from kms.operations.groups import groups_to_join
 from kms.operations.providers import find_provider
 from policies.decision import Target
@@ -114,6 +115,7 @@ def create_external_role(
         raise Conflict("too-many-roles", f"A provider has at most {MAX_ROLES} external roles")
     row = ExternalRole(id=uuid4(), account_id=call.account, provider=provider, created_at=call.now)
     row.name, row.account_role = _name(provider, command.name), command.account_role
+    _give(call, command.account_role, command.groups)
     _refuse_taken(row)
     row.save(force_insert=True)
     _set_groups(row, command.groups)
@@ -138,6 +140,7 @@ def update_external_role(
     call: Call, command: UpdateExternalRole, row: ExternalRole, *_granted: Any
 ) -> ExternalRoleView:
     """Who was in a group is no member of another: with the name, the grants go until the directory is asked again."""
+    _give(call, command.account_role, command.set_groups)
     if command.name is not None and _name(row.provider, command.name) != row.name:
         row.name = _name(row.provider, command.name)
         _refuse_taken(row)
@@ -238,6 +241,14 @@ def _name(provider: IdentityProvider, name: str) -> str:
         return canonical_dn(name)
     except SettingInvalid as error:
         raise ParameterInvalid(f"name: {error}") from error
+
+
+def _give(call: Call, account_role: str | None, groups: Mappings) -> None:
+    """Nobody gives by way of a directory what they do not hold."""
+    give_account_roles(call, account_role, (), {})
+    for group, given in groups.items():
+        give_group_roles(call, group, given.user_role)
+        give_to_program(call, group, given.app_permissions)
 
 
 def _refuse_taken(row: ExternalRole) -> None:

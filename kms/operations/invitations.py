@@ -16,6 +16,7 @@ from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
+from kms.operations.giving import give_account_roles, give_group_roles
 from kms.operations.groups import groups_to_join
 from kms.operations.mailed_codes import code_of, mail, refused, resolve_public
 from kms.operations.passwords import checked_password, set_password
@@ -70,6 +71,9 @@ class ProcessInvitations(Command):
 
 def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
     email = checked_address(command.email)
+    give_account_roles(call, command.role, (), {})
+    for group, role in command.groups.items():
+        give_group_roles(call, group, role)
     user = _known_user(email) or _new_user(command, email)
     if Membership.objects.filter(user=user, account_id=call.account).exists():
         raise Conflict("already-a-member", "The user is a member of this account already")

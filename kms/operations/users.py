@@ -20,8 +20,10 @@ from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.external_roles import external_group_roles
 from kms.operations.groups import groups_to_join
+from kms.operations.held_roles import NO_ROLES, own_roles, set_account_roles, set_group_roles
 from kms.operations.own_factors import Device, devices_of, devices_of_all
 from kms.operations.queries import Page, paged
+from policies import versions as fact_versions
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -41,7 +43,11 @@ class GetUser(Command):
 
 @dataclass(frozen=True, slots=True)
 class UpdateUser(Command):
-    """Change what is not None. Names are a person's own; role, state and groups are the administrators'."""
+    """Change what is not None. Names are a person's own; role, state and groups are the administrators'.
+
+    ``role`` is the system's, "" for none; ``roles`` and, by group, ``group_roles`` are ids of the account's own. They
+    are set together: whoever gets one of them in a place loses there what is not named.
+    """
 
     user: UUID
     role: str | None = None
@@ -51,6 +57,8 @@ class UpdateUser(Command):
     description: str | None = None
     set_groups: GroupRoles = field(default_factory=dict)
     remove_groups: frozenset[UUID] = frozenset()
+    roles: frozenset[UUID] | None = None
+    group_roles: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ class UserView:
     devices: tuple[Device, ...] = ()
     external: GroupRoles = field(default_factory=dict)
     logged_in_at: datetime | None = None
+    roles: tuple[UUID, ...] = ()
+    group_roles: Mapping[UUID, tuple[UUID, ...]] = field(default_factory=dict)
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -105,6 +115,7 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     devices = devices_of_all(m.user_id for m in rows)
     external = external_group_roles([m.user_id for m in rows], call.account)
     logins = sessions.last_logins((m.user_id for m in rows), call.account)
+    own = own_roles((m.user_id for m in rows), call.account)
     return [
         UserView(
             m.user,
@@ -113,6 +124,7 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
             devices.get(m.user_id, ()),
             external.get(m.user_id, {}),
             logins.get(m.user_id),
+            *own.get(m.user_id, NO_ROLES),
         )
         for m in rows
     ]
@@ -134,11 +146,13 @@ def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership
         _keep_an_administrator(membership)
     if command.role is not None:
         membership.role = command.role
+        set_account_roles(call, membership, command.roles or frozenset())
     if command.enabled is not None:
         membership.enabled = command.enabled
     membership.save(update_fields=["role", "enabled"])
     for group, role in command.set_groups.items():
-        GroupMembership.objects.update_or_create(user=user, group_id=group, defaults={"role": role})
+        inside, _ = GroupMembership.objects.update_or_create(user=user, group_id=group, defaults={"role": role})
+        set_group_roles(call, inside, command.group_roles.get(group, frozenset()))
     GroupMembership.objects.filter(user=user, group_id__in=command.remove_groups).delete()
     return _view(call, user, membership)
 
@@ -168,7 +182,8 @@ def delete_stale_user(_call: Call, _command: DeleteStaleUser, payload: tuple[Use
 def list_own_accounts(call: Call, _command: ListOwnAccounts, _payload: None) -> list[Membership]:
     if call.principal.kind is not PrincipalKind.USER:
         raise AccessDenied("users-only", "Only users belong to several accounts")
-    return list(Membership.objects.filter(user_id=call.principal.id).order_by("account_id"))
+    rows = Membership.objects.filter(user_id=call.principal.id).prefetch_related("role_grants")
+    return list(rows.order_by("account_id"))
 
 
 # -- helpers -------------------------------------------------------------------------------------------------------
@@ -191,9 +206,11 @@ def view_of(call: Call, user: User) -> UserView:
 
 
 def _view(call: Call, user: User, membership: Membership | None) -> UserView:
-    external = external_group_roles([user.id], call.principal.account or UUID(int=0)).get(user.id, {})
+    account = call.principal.account or UUID(int=0)
+    external = external_group_roles([user.id], account).get(user.id, {})
     logins = sessions.last_logins([user.id], call.principal.account)
-    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external, logins.get(user.id))
+    own = own_roles([user.id], account).get(user.id, NO_ROLES)
+    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external, logins.get(user.id), *own)
 
 
 def group_roles(user: User, call: Call) -> dict[UUID, str]:
@@ -220,6 +237,8 @@ def resolve_own(permission: Permission) -> Any:
 
 
 def _member(call: Call, user: UUID, *, lock: bool = False) -> tuple[User, Membership]:
+    if lock and user != call.principal.id:
+        fact_versions.announce_change(user)
     rows = Membership.objects.select_for_update(of=("self",)) if lock else Membership.objects.all()
     membership = rows.filter(user_id=user, account_id=call.account).select_related("user").first()
     if membership is None:

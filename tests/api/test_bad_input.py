@@ -15,7 +15,7 @@ import pytest
 
 from accounts import sessions
 from accounts.clock import clock
-from accounts.models import ExternalRole, IdentityProvider, Session, TotpDevice
+from accounts.models import ExternalRole, IdentityProvider, Role, Session, TotpDevice
 from kms.api.routes import ENDPOINTS
 from kms.audit.models import AuditRecord
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
@@ -249,6 +249,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "acct_id": someone.account.id,
         "device_id": totp_device(someone),
         "session_id": open_session(someone),
+        "role_id": role_of(someone),
         **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
@@ -260,6 +261,11 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
             response = client.request(endpoint.method, path, headers=headers, content=body)
             assert response.status_code in (400, 404), f"{endpoint.operation}: {response.status_code} {response.text}"
     assert AuditRecord.objects.filter(account_id=someone.account.id).count() == before
+
+
+def role_of(tenant: Tenant) -> uuid.UUID:
+    by = {"creator_kind": "user", "creator_id": tenant.alice.id}
+    return Role.objects.create(account=tenant.account, kind="group", name="rotation officer", **by).id
 
 
 def directory(tenant: Tenant) -> dict[str, uuid.UUID]:

@@ -33,9 +33,11 @@ from kms.operations.groups import UpdateGroup
 from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
 from kms.operations.providers import CreateProvider
+from kms.operations.roles import CreateRole, RoleDetails
 from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
 from policies.permissions import Permission
+from policies.system_roles import RoleKind
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
 from tests.crypto.test_hierarchical import XPUB_1, base58check
@@ -102,6 +104,15 @@ def spare_session(world: World) -> dict[str, str]:
 
 def session_of(user: Principal) -> str:
     return str(sessions.issue(user, user.method, clock.now(), clock.now())[0].id)
+
+
+def own_role(_world: World) -> dict[str, Any]:
+    return {"name": unique("role"), "details": {"kind": "group", "permissions": ["ROTATE_SOBJECTS"]}}
+
+
+def spare_own_role(world: World) -> dict[str, str]:
+    details = RoleDetails(RoleKind.GROUP, frozenset({Permission.OBJECT_ROTATE}))
+    return {"role_id": str(execute(world.tenant.alice, CreateRole(unique("role"), details)).id)}
 
 
 def invited_user(world: World) -> dict[str, str]:
@@ -253,6 +264,12 @@ CASES: dict[str, Case] = {
     "GetExternalRole": Case("alice", 200, path=spare_role),
     "UpdateExternalRole": Case("alice", path=spare_role, body=lambda _w: {"account_role": ["ACCOUNTMEMBER"]}),
     "DeleteExternalRole": Case("alice", path=spare_role),
+    "GetUserPermissions": Case("alice", 200, 200),
+    "ListRoles": Case("alice", 200, 200),
+    "CreateRole": Case("alice", 403, 201, own_role),
+    "GetRole": Case("alice", 200, path=spare_own_role),
+    "UpdateRole": Case("alice", path=spare_own_role, body=lambda _w: {"description": "changed"}),
+    "DeleteRole": Case("alice", path=spare_own_role),
     "ListUsers": Case("alice", 200, 200),
     "GetUserAccounts": Case("alice", 200, 200),
     "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +41,7 @@ from kms.operations.users import (
     UserView,
 )
 from kms.secret import SecretBytes
+from policies.system_roles import SYSTEM_ROLES, RoleKind
 
 # A group's role is a list of one word in the current form, and one word in the older.
 WireRole = str | list[str]
@@ -110,26 +112,51 @@ class GetParams(Parameters):
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-def _role_of(words: list[str] | None) -> tuple[str | None, bool | None]:
-    """The account role and the enabled state that a list of flags asks for; roles of one's own making come later."""
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    """What a list of words asks for in one place: the system's role, "" for none, and ids of the account's own."""
+
+    name: str
+    own: frozenset[UUID]
+
+
+def _roles_of(words: list[str], kind: RoleKind, flags: frozenset[str], what: str) -> _Roles | None:
+    """None when the list has flags only."""
+    known = _WORDS[kind]
+    names = [known[word] for word in words if word in known]
+    others = [word for word in words if word not in known and word not in flags]
+    try:
+        own = frozenset(UUID(word) for word in others)
+    except ValueError:
+        raise WireError(f"Invalid request: {what} takes one of {', '.join(known)}, and ids of roles") from None
+    system = {role.id: role.name for role in SYSTEM_ROLES.values() if role.kind is kind}
+    names += [system[role] for role in own & system.keys()]
+    if len(names) > 1:
+        raise WireError(f"Invalid request: {what} takes at most one of {', '.join(known)}")
+    own -= system.keys()
+    return _Roles(names[0] if names else "", own) if names or own else None
+
+
+_FLAGS = frozenset({"STATEENABLED", "PENDINGINVITE"})
+_WORDS = {RoleKind.ACCOUNT: ACCOUNT_ROLES, RoleKind.GROUP: GROUP_ROLES}
+
+
+def _account_roles(words: list[str] | None) -> tuple[_Roles | None, bool | None]:
+    """The roles and the enabled state that a list of flags asks for."""
     if words is None:
         return None, None
-    roles = [ACCOUNT_ROLES[word] for word in words if word in ACCOUNT_ROLES]
-    unknown = [word for word in words if word not in ACCOUNT_ROLES and word not in ("STATEENABLED", "PENDINGINVITE")]
-    if unknown or len(roles) > 1:
-        raise WireError(f"Invalid request: account_role takes one of {', '.join(ACCOUNT_ROLES)}, and STATEENABLED")
-    return (roles[0] if roles else None), ("STATEENABLED" in words)
+    return _roles_of(words, RoleKind.ACCOUNT, _FLAGS, "account_role"), ("STATEENABLED" in words)
 
 
-def _group_roles(groups: dict[str, WireRole] | None) -> dict[UUID, str]:
-    return {uuid_of(group, "groups"): _group_role(role) for group, role in (groups or {}).items()}
+def _in_groups(groups: dict[str, WireRole] | None) -> dict[UUID, _Roles]:
+    return {uuid_of(group, "groups"): _in_group(role) for group, role in (groups or {}).items()}
 
 
-def _group_role(role: WireRole) -> str:
-    words = [role] if isinstance(role, str) else role
-    if len(words) != 1 or words[0] not in GROUP_ROLES:
-        raise WireError(f"Invalid request: a group role is one of {', '.join(GROUP_ROLES)}")
-    return GROUP_ROLES[words[0]]
+def _in_group(role: WireRole) -> _Roles:
+    roles = _roles_of([role] if isinstance(role, str) else role, RoleKind.GROUP, frozenset(), "a group's role")
+    if roles is None:
+        raise WireError(f"Invalid request: a group's role is one of {', '.join(GROUP_ROLES)}, or ids of roles")
+    return roles
 
 
 def _device_fields(body: UserRequest) -> dict[str, Any]:
@@ -156,11 +183,14 @@ def _invite(call: WireCall) -> InviteUser:
     unsupported(**_device_fields(body))
     if not body.user_email:
         raise WireError("Invalid request: user_email is needed")
-    role, _ = _role_of(body.account_role)
+    roles, _ = _account_roles(body.account_role)
+    groups = _in_groups(body.add_groups)
+    if any(each.own for each in (*groups.values(), *((roles,) if roles else ()))):
+        raise WireError("Not supported by this server: roles of one's own in an invitation; give them afterwards")
     return InviteUser(
         email=body.user_email,
-        role=role or "member",
-        groups=_group_roles(body.add_groups),
+        role=roles.name if roles else "member",
+        groups={group: given.name for group, given in groups.items()},
         first_name=body.first_name or "",
         last_name=body.last_name or "",
         description=body.description or "",
@@ -183,15 +213,18 @@ def _update(call: WireCall) -> Command:
         return _change_devices(call)
     if body.user_email is not None or body.user_password is not None:
         return _change_address(call)
-    role, enabled = _role_of(body.account_role)
+    roles, enabled = _account_roles(body.account_role)
+    groups = {**_in_groups(body.add_groups), **_in_groups(body.mod_groups)}
     return UpdateUser(
         user=path_id(call, "user_id"),
-        role=role,
+        role=None if roles is None else roles.name,
+        roles=None if roles is None else roles.own,
         enabled=next((said for said in (body.enable, body.enabled, enabled) if said is not None), None),
         first_name=body.first_name,
         last_name=body.last_name,
         description=body.description,
-        set_groups={**_group_roles(body.add_groups), **_group_roles(body.mod_groups)},
+        set_groups={group: given.name for group, given in groups.items()},
+        group_roles={group: given.own for group, given in groups.items()},
         remove_groups=frozenset(uuid_of(group, "del_groups") for group in body.del_groups or ()),
     )
 
@@ -216,10 +249,12 @@ def _process(call: WireCall) -> ProcessInvitations:
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
-def flags_of(membership: Membership | None) -> list[str]:
+def flags_of(membership: Membership | None, roles: Iterable[UUID] = ()) -> list[str]:
+    """The system's role, ids of the account's own, and the member's state."""
     if membership is None:
         return []
-    flags = [WIRE_ACCOUNT_ROLE[membership.role]]
+    flags = [WIRE_ACCOUNT_ROLE[membership.role]] if membership.role else []
+    flags += [str(role) for role in roles]
     if membership.enabled:
         flags.append("STATEENABLED")
     if membership.invitation_pending:
@@ -231,16 +266,18 @@ _STRONGER = ["GROUPADMINISTRATOR"]
 
 
 def _wire_groups(roles: Mapping[UUID, str]) -> dict[str, list[str]]:
-    return {str(group): [WIRE_GROUP_ROLE[role]] for group, role in roles.items()}
+    return {str(group): [WIRE_GROUP_ROLE[role]] if role else [] for group, role in roles.items()}
 
 
 def user(view: UserView) -> UserResponse:
     row = view.user
     explicit, external = _wire_groups(view.groups), _wire_groups(view.external)
+    for group, roles in view.group_roles.items():
+        explicit[str(group)] += [str(role) for role in roles]
     return UserResponse(
         user_id=row.id,
         user_email=row.email,
-        account_role=flags_of(view.membership),
+        account_role=flags_of(view.membership, view.roles),
         groups={**external, **explicit, **{group: role for group, role in external.items() if role == _STRONGER}},
         explicit_groups=explicit,
         mfa_devices=webauthn.mfa_devices(view.devices),
@@ -259,7 +296,10 @@ def user(view: UserView) -> UserResponse:
 
 
 def _accounts(memberships: list[Membership]) -> dict[str, list[str]]:
-    return {str(membership.account_id): flags_of(membership) for membership in memberships}
+    return {
+        str(membership.account_id): flags_of(membership, [grant.role_id for grant in membership.role_grants.all()])
+        for membership in memberships
+    }
 
 
 _PATH = "/sys/v1/users"
