@@ -28,15 +28,18 @@ def stored_tree(quorum: Quorum) -> dict[str, Any]:
 
 
 def tree_of(stored: Mapping[str, Any]) -> Quorum:
+    """A damaged part anywhere makes the whole tree unreadable: a quorum is never weaker than it was meant."""
     try:
-        return Quorum(
-            int(stored["n"]),
-            tuple(_member_of(member) for member in stored["members"]),
-            bool(stored["require_password"]),
-            bool(stored["require_second_factor"]),
-        )
+        return _read(stored)
     except (KeyError, TypeError, ValueError, AttributeError):
         return UNREADABLE
+
+
+def _read(stored: Mapping[str, Any]) -> Quorum:
+    number, password, factor = stored["n"], stored["require_password"], stored["require_second_factor"]
+    if type(number) is not int or type(password) is not bool or type(factor) is not bool:
+        raise TypeError("not as stored_tree writes it")
+    return Quorum(number, tuple(_member_of(member) for member in stored["members"]), password, factor)
 
 
 def guard_of(subject: UUID, quorum: Mapping[str, Any] | None, guarded: Iterable[str]) -> Guard | None:
@@ -44,10 +47,12 @@ def guard_of(subject: UUID, quorum: Mapping[str, Any] | None, guarded: Iterable[
     if quorum is None:
         return None
     known = {permission.value: permission for permission in Permission}
-    return Guard(subject, tree_of(quorum), frozenset(known[name] for name in guarded if name in known))
+    return Guard(
+        subject, tree_of(quorum), frozenset(known[name] for name in guarded if isinstance(name, str) and name in known)
+    )
 
 
 def _member_of(stored: Mapping[str, Any]) -> Member | Quorum:
     if "members" in stored:
-        return tree_of(stored)
+        return _read(stored)
     return Member(MemberKind(stored["kind"]), UUID(stored["id"]))

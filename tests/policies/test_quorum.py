@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from policies.quorum import Member, MemberKind, Quorum, Vote, may_fill, places, quorum_met
@@ -88,7 +88,9 @@ def test_nested_quorums_of_several_places_come_out_both_ways(verdict: bool) -> N
         nested = any(isinstance(member, Quorum) and member.n > 1 for member in quorum.members)
         return nested and len(votes) > 2 and quorum_met(quorum, STRANGER, votes) is verdict
 
-    quorum, votes = find(st.tuples(quorums, ballots), tells)
+    quorum, votes = find(
+        st.tuples(quorums, ballots), tells, settings=settings(phases=[Phase.generate], max_examples=2000)
+    )
     assert met_by_trying_everything(quorum, STRANGER, votes) is verdict
 
 
