@@ -1,6 +1,6 @@
 """The vendor's words for permissions of roles, one for each. They cannot disagree with the catalogue: a test compares.
 
-Some open nothing on this server (plugins, child accounts, other key managers); a role keeps them all the same.
+Some open nothing on this server (docs/permissions.md says which); a role keeps them all the same.
 """
 
 from __future__ import annotations
