@@ -35,7 +35,7 @@ from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from accounts.second_factor import Factor, Lack, Owned, Requirement, lacking
 from policies.decision import Facts, Forbid, StepUp
 from policies.demand_rows import Versions, demands_of
-from policies.permissions import Permission, with_implied
+from policies.permissions import Permission, permissions_named, with_implied
 from policies.system_roles import (
     ACCOUNT_ROLES,
     APP_ADMINISTRATOR,
@@ -145,8 +145,7 @@ def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbi
 
 
 def _app_permissions(names: Iterable[str]) -> frozenset[Permission]:
-    known = {str(p): p for p in APP_GRANTABLE}
-    return with_implied(frozenset(known[name] for name in names if name in known))
+    return with_implied(permissions_named(names) & APP_GRANTABLE)
 
 
 def _external_mappings(principal: Principal) -> Iterable[ExternalRoleGroup]:
@@ -271,11 +270,7 @@ def custom_roles(account: UUID) -> Mapping[UUID, Role]:
 
 def group_role(role: Role) -> frozenset[Permission]:
     """What a role of the account's own gives in the group where it is held. Names in no catalogue give nothing."""
-    known = _KNOWN_NAMES
-    return with_implied(frozenset(known[name] for name in role.permissions if name in known))
-
-
-_KNOWN_NAMES = MappingProxyType({permission.value: permission for permission in Permission})
+    return with_implied(permissions_named(role.permissions))
 
 
 def _system_role(name: str) -> Given:

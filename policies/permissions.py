@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
@@ -583,6 +583,14 @@ def _closure(permission: Permission) -> frozenset[Permission]:
 _IMPLIED: Mapping[Permission, frozenset[Permission]] = MappingProxyType({p: _closure(p) for p in Permission})
 # Who holds the first in every group of the account holds the second on the account.
 EVERYWHERE: Mapping[Permission, Permission] = MappingProxyType({Permission.AUDIT_READ: Permission.AUDIT_READ_ACCOUNT})
+
+
+_BY_NAME: Mapping[str, Permission] = MappingProxyType({p.value: p for p in Permission})
+
+
+def permissions_named(names: Iterable[str]) -> frozenset[Permission]:
+    """The permissions that a row names. A name that is not in the catalogue (any more) gives nothing."""
+    return frozenset(_BY_NAME[name] for name in names if name in _BY_NAME)
 
 
 def with_implied(permissions: frozenset[Permission]) -> frozenset[Permission]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from policies.permissions import Permission
+from policies.permissions import permissions_named
 from policies.quorum import Guard, Member, MemberKind, Quorum
 
 UNREADABLE = Quorum(1, ())
@@ -46,10 +46,7 @@ def guard_of(subject: UUID, quorum: Mapping[str, Any] | None, guarded: Iterable[
     """The guard that a row describes; None when it has no quorum."""
     if quorum is None:
         return None
-    known = {permission.value: permission for permission in Permission}
-    return Guard(
-        subject, tree_of(quorum), frozenset(known[name] for name in guarded if isinstance(name, str) and name in known)
-    )
+    return Guard(subject, tree_of(quorum), permissions_named(name for name in guarded if isinstance(name, str)))
 
 
 def _member_of(stored: Mapping[str, Any]) -> Member | Quorum:

@@ -16,7 +16,7 @@ from kms.operations.authentication_settings import (
     change_authentication,
     view_of,
 )
-from kms.operations.authority import absent
+from kms.operations.authority import absent, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from policies.decision import Target
@@ -134,13 +134,6 @@ def list_plugins(_call: Call, _command: ListPlugins, _payload: None) -> list[Any
 # -- resolution ----------------------------------------------------------------------------------------------------
 
 
-def _resolve_own_account(permission: Permission) -> Any:
-    def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
-        return (Resolved(permission, Target("account", call.account, call.account)),)
-
-    return resolve
-
-
 def _resolve_membership(call: Call, _command: ListAccounts) -> Sequence[Resolved]:
     return (Resolved(Permission.OWN_ACCOUNTS, Target("user", call.principal.id, call.principal.account)),)
 
@@ -188,7 +181,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         CreateAccount,
         "account.create",
-        _resolve_own_account(Permission.ACCOUNT_CREATE),
+        resolve_on_account(Permission.ACCOUNT_CREATE),
         create_account,
         describe=_describe,
     ),
@@ -208,5 +201,5 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         delete_account,
         irreversible=True,
     ),
-    _operation(ListPlugins, "plugin.list", _resolve_own_account(Permission.PLUGIN_LIST), list_plugins),
+    _operation(ListPlugins, "plugin.list", resolve_on_account(Permission.PLUGIN_LIST), list_plugins),
 )

@@ -35,7 +35,7 @@ from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
 from policies.decision import Target
-from policies.permissions import Permission
+from policies.permissions import Permission, permissions_named
 from policies.system_roles import APP_GRANTABLE
 
 MAX_RATE = 1_000_000
@@ -189,9 +189,10 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
         row.rate_limit = _rate(command.rate_limit)
     if command.credential is not None:
         _replace(call, row, command.credential)
-    _give(call, {**command.add_groups, **command.change_groups})
+    joined = {**command.add_groups, **command.change_groups}
+    _give(call, joined)
     row.group_memberships.filter(group_id__in=command.remove_groups).delete()
-    _set_groups(row, {**command.add_groups, **command.change_groups})
+    _set_groups(row, joined)
     remaining = view_of(row).groups
     if not remaining:
         raise Conflict("app-without-group", "An app belongs to at least one group")
@@ -236,10 +237,7 @@ def views_of(rows: Iterable[App]) -> list[AppView]:
 
 
 def view_of(row: App, seen_at: datetime | None = None) -> AppView:
-    known = {str(permission): permission for permission in APP_GRANTABLE}
-    memberships = {
-        m.group_id: frozenset(known[p] for p in m.permissions if p in known) for m in row.group_memberships.all()
-    }
+    memberships = {m.group_id: permissions_named(m.permissions) & APP_GRANTABLE for m in row.group_memberships.all()}
     return AppView(row, memberships, _current(row), seen_at)
 
 

@@ -5,6 +5,7 @@ Both planes use it; they differ in what ``find_object`` may ask and in who check
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from accounts.errors import NotAuthenticated
@@ -15,7 +16,7 @@ from kms.objects.snapshot import ObjectSnapshot, guards_of_object
 from kms.objects.usage import refusal
 from kms.operations import transient
 from kms.operations.caches import caches
-from kms.operations.command import Call, ObjectNeed, ObjectRef, Resolved
+from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Resolved
 from kms.operations.errors import AccessDenied, ApprovalRequired, NotFound
 from policies.decision import AccessRequest, Allow, Deny, Forbid, Target, decide
 from policies.grant import Grant
@@ -107,6 +108,19 @@ def object_target(found: ObjectSnapshot | SecurityObject, forbids: tuple[Forbid,
     else:
         account, group, guards = found.account_id, found.group_id, guards_of_object(found)
     return Target("object", found.id, account, (group,), Permission.OBJECT_GET, forbids, guards)
+
+
+def account_target(call: Call) -> Target:
+    return Target("account", call.account, call.account)
+
+
+def resolve_on_account(permission: Permission) -> Callable[[Call, Command], Sequence[Resolved]]:
+    """For what needs a right on the selected account and no row of it."""
+
+    def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
+        return (Resolved(permission, account_target(call)),)
+
+    return resolve
 
 
 def group_target(row: Group) -> Target:

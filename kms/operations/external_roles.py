@@ -27,6 +27,7 @@ from accounts.sso.kind import SettingInvalid
 from accounts.sso.ldap_settings import canonical_dn
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
+from kms.operations.authority import account_target, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.directories import asking
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
@@ -34,7 +35,7 @@ from kms.operations.giving import give_account_roles, give_group_roles, give_to_
 from kms.operations.groups import groups_to_join
 from kms.operations.providers import find_provider
 from policies.decision import Target
-from policies.permissions import Permission
+from policies.permissions import Permission, permissions_named
 
 MAX_ROLES, MAX_NAME = 500, 512
 
@@ -177,11 +178,7 @@ def sync_external_role(call: Call, _command: SyncExternalRole, row: ExternalRole
 
 
 def view_of(row: ExternalRole) -> ExternalRoleView:
-    known = {str(permission): permission for permission in Permission}
-    groups = {
-        m.group_id: Given(m.user_role, frozenset(known[name] for name in m.app_permissions if name in known))
-        for m in row.mappings.all()
-    }
+    groups = {m.group_id: Given(m.user_role, permissions_named(m.app_permissions)) for m in row.mappings.all()}
     return ExternalRoleView(row, row.provider.kind, groups)
 
 
@@ -276,10 +273,6 @@ def _target(row: ExternalRole) -> Target:
     return Target("external-role", row.id, row.account_id, (), Permission.EXTERNAL_ROLE_GET)
 
 
-def _on_account(call: Call) -> Target:
-    return Target("account", call.account, call.account)
-
-
 def _to_give(
     call: Call, groups: Mappings, removed: Iterable[UUID] = (), account_role: str | None = None
 ) -> list[Resolved]:
@@ -289,19 +282,15 @@ def _to_give(
     needed = groups_to_join(call, {*groups, *removed} - apps | users, Permission.GROUP_USERS_MANAGE)
     needed += groups_to_join(call, apps, Permission.APP_CREATE)
     if account_role is not None:
-        needed.append(Resolved(Permission.USER_UPDATE_ROLE, _on_account(call)))
+        needed.append(Resolved(Permission.USER_UPDATE_ROLE, account_target(call)))
     return needed
 
 
 def _resolve_creation(call: Call, command: CreateExternalRole) -> Sequence[Resolved]:
-    target = _on_account(call)
+    target = account_target(call)
     provider = find_provider(call, command.provider)
     granted = _to_give(call, command.groups, account_role=command.account_role or None)
     return (Resolved(Permission.EXTERNAL_ROLE_MANAGE, target, provider), *granted)
-
-
-def _resolve_listing(call: Call, _command: ListExternalRoles) -> Sequence[Resolved]:
-    return (Resolved(Permission.EXTERNAL_ROLE_GET, _on_account(call)),)
 
 
 def _find(call: Call, role: UUID, *, lock: bool) -> ExternalRole:
@@ -334,7 +323,7 @@ _operation = control(Category.ADMINISTRATIVE)
 _GET, _MANAGE = Permission.EXTERNAL_ROLE_GET, Permission.EXTERNAL_ROLE_MANAGE
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateExternalRole, "external-role.create", _resolve_creation, create_external_role, describe=_describe),
-    _operation(ListExternalRoles, "external-role.list", _resolve_listing, list_external_roles),
+    _operation(ListExternalRoles, "external-role.list", resolve_on_account(_GET), list_external_roles),
     _operation(GetExternalRole, "external-role.get", _resolve(_GET), get_external_role),
     _operation(UpdateExternalRole, "external-role.update", _resolve_update, update_external_role),
     _operation(

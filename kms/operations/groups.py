@@ -13,12 +13,11 @@ from accounts.models import App, AppGroup, Group, GroupMembership, GroupRole
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category, Detail
 from kms.objects.models import HistoryItem, SecurityObject
-from kms.operations.authority import absent, group_target
+from kms.operations.authority import absent, group_target, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -131,10 +130,6 @@ def _save(row: Group, *, created: bool = False) -> None:
     save_named(row, constraint="group_name_unique_in_account", noun="A group", created=created)
 
 
-def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:
-    return (Resolved(Permission.GROUP_CREATE, Target("account", call.account, call.account)),)
-
-
 def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row = find_group(call, command.group, lock=lock)
@@ -149,7 +144,9 @@ def _describe(command: Any) -> Mapping[str, Detail]:
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(CreateGroup, "group.create", _resolve_account, create_group, describe=_describe),
+    _operation(
+        CreateGroup, "group.create", resolve_on_account(Permission.GROUP_CREATE), create_group, describe=_describe
+    ),
     _operation(ListGroups, "group.list", resolve_listing, list_groups),
     _operation(GetGroup, "group.get", _resolve(Permission.GROUP_GET), get_group),
     _operation(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
-from accounts.models import AccountRoleGrant, GroupMembership, GroupRoleGrant, Membership
+from django.db.models import QuerySet
+
+from accounts.models import AccountRoleGrant, GroupMembership, GroupRoleGrant, Membership, Role
 from kms.operations.command import Call
 from kms.operations.errors import Conflict
 from kms.operations.giving import give_account_roles, give_group_roles
@@ -20,23 +23,30 @@ NO_ROLES: OwnRoles = ((), {})
 
 def set_account_roles(call: Call, membership: Membership, wanted: frozenset[UUID]) -> None:
     """Exactly these, beside the system's role that the membership names. All that is given must be the giver's own."""
-    rows = roles_named(call, RoleKind.ACCOUNT, wanted)
-    if any(row.exclusive for row in rows) and len(rows) + bool(membership.role) > 1:
-        raise Conflict("role-exclusive", "An exclusive role is held alone")
-    give_account_roles(call, membership.role, rows, custom_roles(call.account))
-    AccountRoleGrant.objects.filter(membership=membership).exclude(role_id__in=wanted).delete()
-    for row in rows:
-        AccountRoleGrant.objects.get_or_create(membership=membership, role=row, user_id=membership.user_id)
+    rows = _to_hold(call, RoleKind.ACCOUNT, membership.role, wanted)
+    give_account_roles(call, membership.role, rows, custom_roles(call.account) if rows else {})
+    _hold(AccountRoleGrant.objects.all(), membership, rows)
 
 
 def set_group_roles(call: Call, membership: GroupMembership, wanted: frozenset[UUID]) -> None:
-    rows = roles_named(call, RoleKind.GROUP, wanted)
-    if any(row.exclusive for row in rows) and len(rows) + bool(membership.role) > 1:
-        raise Conflict("role-exclusive", "An exclusive role is held alone")
+    """As ``set_account_roles``, in one group."""
+    rows = _to_hold(call, RoleKind.GROUP, membership.role, wanted)
     give_group_roles(call, membership.group_id, membership.role, rows)
-    GroupRoleGrant.objects.filter(membership=membership).exclude(role_id__in=wanted).delete()
+    _hold(GroupRoleGrant.objects.all(), membership, rows)
+
+
+def _to_hold(call: Call, kind: RoleKind, system: str, wanted: frozenset[UUID]) -> list[Role]:
+    rows = roles_named(call, kind, wanted)
+    if any(row.exclusive for row in rows) and len(rows) + bool(system) > 1:
+        raise Conflict("role-exclusive", "An exclusive role is held alone")
+    return rows
+
+
+def _hold(grants: QuerySet[Any], membership: Membership | GroupMembership, rows: list[Role]) -> None:
+    """The grants of this membership are of these roles and no other."""
+    grants.filter(membership=membership).exclude(role__in=rows).delete()
     for row in rows:
-        GroupRoleGrant.objects.get_or_create(membership=membership, role=row, user_id=membership.user_id)
+        grants.get_or_create(membership=membership, role=row, user_id=membership.user_id)
 
 
 def own_roles(users: Iterable[UUID], account: UUID) -> dict[UUID, OwnRoles]:

@@ -14,6 +14,7 @@ from accounts import addresses, codes
 from accounts.models import CodePurpose, GroupMembership, Membership, User
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
+from kms.operations.authority import account_target
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from kms.operations.giving import give_account_roles, give_group_roles
@@ -22,7 +23,6 @@ from kms.operations.mailed_codes import code_of, mail, refused, resolve_public
 from kms.operations.passwords import checked_password, set_password
 from kms.operations.users import GroupRoles, UserView, resolve_own, resolve_user, user_target
 from kms.secret import SecretBytes
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -161,7 +161,7 @@ def process_invitations(call: Call, command: ProcessInvitations, _payload: None)
 
 
 def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
-    account = Target("account", call.account, call.account)
+    account = account_target(call)
     return (
         Resolved(Permission.USER_INVITE, account),
         *groups_to_join(call, command.groups, Permission.GROUP_USERS_MANAGE),

@@ -21,11 +21,11 @@ from accounts.throttle import Attempt
 from kms.audit.entry import CallContext, Category
 from kms.crypto.errors import ParameterInvalid
 from kms.operations import attempts
+from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.directories import answering, asking
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.providers import Secrets, find_provider, parsed, provider_target
-from policies.decision import Target
 from policies.permissions import Permission
 
 # What an administrator of the account may look for. Not passwords: a filter on one is a way to guess it.
@@ -119,10 +119,6 @@ def _admit_test(principal: Principal, command: TryDirectory, context: CallContex
         attempts.reserve(_attempt(principal, context))
 
 
-def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:
-    return (Resolved(Permission.AUTHENTICATION_MANAGE, Target("account", call.account, call.account)),)
-
-
 def _resolve_provider(call: Call, command: SearchDirectory) -> Sequence[Resolved]:
     row = find_provider(call, command.provider)
     if row.kind != ProviderKind.LDAP:
@@ -132,6 +128,12 @@ def _resolve_provider(call: Call, command: SearchDirectory) -> Sequence[Resolved
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(TryDirectory, "directory.test", _resolve_account, try_directory, admit=_admit_test),
+    _operation(
+        TryDirectory,
+        "directory.test",
+        resolve_on_account(Permission.AUTHENTICATION_MANAGE),
+        try_directory,
+        admit=_admit_test,
+    ),
     _operation(SearchDirectory, "directory.search", _resolve_provider, search_directory),
 )

@@ -19,6 +19,7 @@ from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.objects import keystore
 from kms.objects.binding import secret_binding
+from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound, ProviderUnavailable
 from kms.secret import SecretBytes
@@ -250,10 +251,6 @@ def find_provider(call: Call, provider: UUID, *, lock: bool = False) -> Identity
     return row
 
 
-def _resolve_account(call: Call, _command: Command) -> Sequence[Resolved]:
-    return (Resolved(Permission.AUTHENTICATION_MANAGE, Target("account", call.account, call.account)),)
-
-
 def _resolve(*, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row = find_provider(call, command.provider, lock=lock)
@@ -268,8 +265,14 @@ def _describe(command: CreateProvider) -> Mapping[str, Detail]:
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(CreateProvider, "provider.create", _resolve_account, create_provider, describe=_describe),
-    _operation(ListProviders, "provider.list", _resolve_account, list_providers),
+    _operation(
+        CreateProvider,
+        "provider.create",
+        resolve_on_account(Permission.AUTHENTICATION_MANAGE),
+        create_provider,
+        describe=_describe,
+    ),
+    _operation(ListProviders, "provider.list", resolve_on_account(Permission.AUTHENTICATION_MANAGE), list_providers),
     _operation(GetProvider, "provider.get", _resolve(), get_provider),
     _operation(UpdateProvider, "provider.update", _resolve(lock=True), update_provider),
     _operation(DeleteProvider, "provider.delete", _resolve(lock=True), delete_provider, irreversible=True),

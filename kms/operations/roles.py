@@ -15,7 +15,7 @@ from uuid import UUID
 from accounts.models import AccountRoleGrant, GroupRoleGrant, Role
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
-from kms.operations.authority import absent
+from kms.operations.authority import absent, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
 from kms.operations.giving import give_on_account
@@ -23,7 +23,7 @@ from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged
 from policies.decision import Target
 from policies.facts import Given, account_role, custom_roles
-from policies.permissions import Permission, Scope, in_scope, with_implied
+from policies.permissions import Permission, Scope, in_scope, permissions_named, with_implied
 from policies.system_roles import ACCOUNT_ROLES, GROUP_ROLES, SYSTEM_ROLE_ID, SYSTEM_ROLES, RoleKind, SystemRole
 
 MAX_ROLES = 1000
@@ -179,9 +179,7 @@ def get_own_permissions(call: Call, _command: GetOwnPermissions, _payload: None)
 
 
 def view_of(row: Role) -> RoleView:
-    known = {permission.value: permission for permission in Permission}
-    permissions = frozenset(known[name] for name in row.permissions if name in known)
-    details = RoleDetails(RoleKind(row.kind), permissions, row.exclusive, row.all_groups_role)
+    details = RoleDetails(RoleKind(row.kind), permissions_named(row.permissions), row.exclusive, row.all_groups_role)
     creator = (row.creator_kind, row.creator_id)
     return RoleView(row.id, row.account_id, row.name, row.description, details, creator, row.created_at, row.updated_at)
 
@@ -255,13 +253,6 @@ def _target(found: Role | SystemRole, account: UUID | None = None) -> Target:
     return Target("role", found.id, held_by, (), Permission.ROLE_GET)
 
 
-def _resolve_account(permission: Permission) -> Any:
-    def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
-        return (Resolved(permission, Target("account", call.account, call.account)),)
-
-    return resolve
-
-
 def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         rows = Role.objects.select_for_update() if lock else Role.objects.all()
@@ -283,8 +274,8 @@ def _describe(command: Any) -> Mapping[str, Detail]:
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(CreateRole, "role.create", _resolve_account(Permission.ROLE_CREATE), create_role, describe=_describe),
-    _operation(ListRoles, "role.list", _resolve_account(Permission.ROLE_GET), list_roles),
+    _operation(CreateRole, "role.create", resolve_on_account(Permission.ROLE_CREATE), create_role, describe=_describe),
+    _operation(ListRoles, "role.list", resolve_on_account(Permission.ROLE_GET), list_roles),
     _operation(GetRole, "role.get", _resolve(Permission.ROLE_GET), get_role),
     _operation(UpdateRole, "role.update", _resolve(Permission.ROLE_UPDATE, lock=True), update_role),
     _operation(DeleteRole, "role.delete", _resolve(Permission.ROLE_DELETE, lock=True), delete_role, irreversible=True),

@@ -15,7 +15,7 @@ from accounts import codes, sessions
 from accounts.models import AccountRole, GroupMembership, Membership, User
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category
-from kms.operations.authority import absent
+from kms.operations.authority import absent, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.external_roles import external_group_roles
@@ -225,10 +225,6 @@ def user_target(user: UUID, account: UUID) -> Target:
 # -- resolution ----------------------------------------------------------------------------------------------------
 
 
-def _resolve_listing_users(call: Call, _command: ListUsers) -> Sequence[Resolved]:
-    return (Resolved(Permission.USER_GET, Target("account", call.account, call.account)),)
-
-
 def resolve_own(permission: Permission) -> Any:
     def resolve(call: Call, _command: Command) -> Sequence[Resolved]:
         return (Resolved(permission, Target("user", call.principal.id, call.principal.account)),)
@@ -295,7 +291,7 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
 
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
-    _operation(ListUsers, "user.list", _resolve_listing_users, list_users),
+    _operation(ListUsers, "user.list", resolve_on_account(Permission.USER_GET), list_users),
     _operation(GetUser, "user.get", resolve_user(Permission.USER_GET), get_user),
     _operation(UpdateUser, "user.update", _resolve_update, update_user),
     _operation(

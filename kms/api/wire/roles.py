@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +36,6 @@ from kms.operations.roles import (
     RoleView,
     UpdateRole,
 )
-from policies.permissions import Permission, with_implied
 from policies.system_roles import RoleKind
 
 _FLAGS = {RoleKind.ACCOUNT: ACCOUNT_FLAGS, RoleKind.GROUP: GROUP_FLAGS}
@@ -156,16 +155,12 @@ def _roles(found: RoleList) -> RolesResponse:
 
 
 def _held(held: HeldPermissions) -> PermissionsResponse:
-    """What is held with all that it implies: the server keeps no other account of it."""
+    """What is held with all that it implies: facts have no other account of it."""
     return PermissionsResponse(
-        account=flags_of(with_implied(held.account), ACCOUNT_FLAGS),
-        all_groups=_group_flags(held.all_groups) or None,
-        groups={str(group): _group_flags(permissions) for group, permissions in held.groups.items()},
+        account=flags_of(held.account, ACCOUNT_FLAGS),
+        all_groups=flags_of(held.all_groups, GROUP_FLAGS) or None,
+        groups={str(group): flags_of(permissions, GROUP_FLAGS) for group, permissions in held.groups.items()},
     )
-
-
-def _group_flags(permissions: Collection[Permission]) -> list[str]:
-    return flags_of(with_implied(frozenset(permissions)), GROUP_FLAGS)
 
 
 _PATH = "/sys/v1/roles"

@@ -129,7 +129,7 @@ def _roles_of(words: list[str], kind: RoleKind, flags: frozenset[str], what: str
         own = frozenset(UUID(word) for word in others)
     except ValueError:
         raise WireError(f"Invalid request: {what} takes one of {', '.join(known)}, and ids of roles") from None
-    system = {role.id: role.name for role in SYSTEM_ROLES.values() if role.kind is kind}
+    system = _SYSTEM[kind]
     names += [system[role] for role in own & system.keys()]
     if len(names) > 1:
         raise WireError(f"Invalid request: {what} takes at most one of {', '.join(known)}")
@@ -139,6 +139,7 @@ def _roles_of(words: list[str], kind: RoleKind, flags: frozenset[str], what: str
 
 _FLAGS = frozenset({"STATEENABLED", "PENDINGINVITE"})
 _WORDS = {RoleKind.ACCOUNT: ACCOUNT_ROLES, RoleKind.GROUP: GROUP_ROLES}
+_SYSTEM = {kind: {role.id: role.name for role in SYSTEM_ROLES.values() if role.kind is kind} for kind in RoleKind}
 
 
 def _account_roles(words: list[str] | None) -> tuple[_Roles | None, bool | None]:
