@@ -18,8 +18,10 @@ from kms.operations.authentication_settings import (
 )
 from kms.operations.authority import absent, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
+from kms.operations.demanding import NO_CHANGE, PolicyChange, change_policies, policy_of, resolve_policies
 from kms.operations.errors import Conflict, NotFound
 from policies.decision import Target
+from policies.models import AccountPolicy
 from policies.permissions import Permission
 
 
@@ -57,14 +59,22 @@ class UpdateAccount(Command):
     custom_metadata: Mapping[str, str] | None = None
     undo_seconds: int | None = None
     authentication: AuthenticationChange | None = None
+    policy: PolicyChange = NO_CHANGE
+
+    def profile(self) -> Mapping[str, Any]:
+        """What changes of the account itself."""
+        names = ("name", "description", "organization", "country", "phone", "custom_metadata", "undo_seconds")
+        wanted = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """``authentication`` None: the account is not the selected one."""
+    """``authentication`` and ``policy`` None: the account is not the selected one."""
 
     row: Account
     authentication: AuthenticationView | None = None
+    policy: AccountPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +116,17 @@ def _view(call: Call, row: Account) -> AccountView:
     if row.id != call.principal.account:
         return AccountView(row)
     manages = Permission.AUTHENTICATION_MANAGE in call.facts.account
-    return AccountView(row, view_of(row, with_providers=manages))
+    return AccountView(row, view_of(row, with_providers=manages), policy_of(row))
 
 
-def update_account(call: Call, command: UpdateAccount, row: Account, _same: Account | None = None) -> AccountView:
-    for name in ("name", "description", "organization", "country", "phone", "custom_metadata", "undo_seconds"):
-        if getattr(command, name) is not None:
-            setattr(row, name, getattr(command, name))
+def update_account(call: Call, command: UpdateAccount, row: Account, *_same: Account) -> AccountView:
+    for name, value in command.profile().items():
+        setattr(row, name, value)
     if command.authentication is not None:
         change_authentication(call, row, command.authentication)
         call.details["fields"] = "authentication"
     row.save()
+    change_policies(call, row, command.policy)
     return _view(call, row)
 
 
@@ -158,12 +168,13 @@ def _resolve_account(permission: Permission, *, lock: bool = False) -> Any:
 
 
 def _resolve_update(call: Call, command: UpdateAccount) -> Sequence[Resolved]:
-    """The profile is one right, how people log in another; who asks for both needs both."""
-    resolved: tuple[Resolved, ...] = _resolve_account(Permission.ACCOUNT_UPDATE, lock=True)(call, command)
-    if command.authentication is None:
-        return resolved
-    managing = tuple(Resolved(Permission.AUTHENTICATION_MANAGE, each.target, each.payload) for each in resolved)
-    return (*resolved, *managing)
+    """The profile is one right, how people log in another, each policy one more."""
+    updating: Resolved = _resolve_account(Permission.ACCOUNT_UPDATE, lock=True)(call, command)[0]
+    row, target = updating.payload, updating.target
+    more = resolve_policies(target, row, command.policy)
+    if command.authentication is not None:
+        more.insert(0, Resolved(Permission.AUTHENTICATION_MANAGE, target, row))
+    return more if more and not command.profile() else (updating, *more)
 
 
 def _is_member(call: Call, row: Account) -> bool:

@@ -15,6 +15,7 @@ from kms.audit.entry import Category, Detail
 from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.authority import absent, group_target, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
+from kms.operations.demanding import NO_CHANGE, PolicyChange, change_policies, resolve_policies
 from kms.operations.errors import Conflict, NotFound
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
@@ -27,6 +28,7 @@ class CreateGroup(Command):
     description: str = ""
     custom_metadata: Mapping[str, str] = field(default_factory=dict)
     undo_seconds: int | None = None
+    policy: PolicyChange = NO_CHANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class UpdateGroup(Command):
     description: str | None = None
     custom_metadata: Mapping[str, str] | None = None
     undo_seconds: int | None = None
+    policy: PolicyChange = NO_CHANGE
+
+    def profile(self) -> Mapping[str, Any]:
+        """What changes of the group itself."""
+        wanted = {name: getattr(self, name) for name in ("name", "description", "custom_metadata", "undo_seconds")}
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ def create_group(call: Call, command: CreateGroup, _payload: None) -> Group:
     _save(row, created=True)
     if call.principal.kind is PrincipalKind.USER:
         GroupMembership.objects.create(user_id=call.principal.id, group=row, role=GroupRole.ADMINISTRATOR)
+    change_policies(call, row, command.policy)
     call.touched.insert(0, group_target(row))
     return row
 
@@ -80,7 +89,7 @@ def list_groups(call: Call, command: ListGroups, _payload: None) -> list[Group]:
 
 
 def visible_groups(call: Call) -> QuerySet[Group]:
-    rows = Group.objects.filter(account_id=call.account)
+    rows = Group.objects.filter(account_id=call.account).select_related("policy")
     seen = call.facts.groups_with(Permission.GROUP_GET)
     return rows if seen is None else rows.filter(id__in=seen)
 
@@ -89,11 +98,11 @@ def get_group(_call: Call, _command: GetGroup, row: Group) -> Group:
     return row
 
 
-def update_group(_call: Call, command: UpdateGroup, row: Group) -> Group:
-    for name in ("name", "description", "custom_metadata", "undo_seconds"):
-        if getattr(command, name) is not None:
-            setattr(row, name, getattr(command, name))
+def update_group(call: Call, command: UpdateGroup, row: Group, *_same: Group) -> Group:
+    for name, value in command.profile().items():
+        setattr(row, name, value)
     _save(row)
+    change_policies(call, row, command.policy)
     return row
 
 
@@ -138,6 +147,15 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     return resolve
 
 
+def _resolve_update(call: Call, command: UpdateGroup) -> Sequence[Resolved]:
+    """The profile is one right, each policy another; who asks for several needs them all."""
+    row = find_group(call, command.group, lock=True)
+    policies = resolve_policies(group_target(row), row, command.policy)
+    if policies and not command.profile():
+        return policies
+    return (Resolved(Permission.GROUP_UPDATE, group_target(row), row), *policies)
+
+
 def _describe(command: Any) -> Mapping[str, Detail]:
     return {"name": command.name}
 
@@ -149,9 +167,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     ),
     _operation(ListGroups, "group.list", resolve_listing, list_groups),
     _operation(GetGroup, "group.get", _resolve(Permission.GROUP_GET), get_group),
-    _operation(
-        UpdateGroup, "group.update", _resolve(Permission.GROUP_UPDATE, lock=True), update_group, describe=_describe
-    ),
+    _operation(UpdateGroup, "group.update", _resolve_update, update_group, describe=_describe),
     _operation(
         DeleteGroup, "group.delete", _resolve(Permission.GROUP_DELETE, lock=True), delete_group, irreversible=True
     ),

@@ -32,6 +32,9 @@ from kms.operations.accounts import (
     ListPlugins,
     UpdateAccount,
 )
+from kms.operations.approval_settings import ApprovalSettings
+from kms.operations.demanding import PolicyChange
+from policies.models import AccountPolicy
 
 
 class AccountRequest(Request):
@@ -44,9 +47,9 @@ class AccountRequest(Request):
     add_ldap: list[AuthConfigLdap] | None = None
     add_logging_configs: Any = None
     approval_policy: Any = None
-    approval_request_expiry: Any = None
+    approval_request_expiry: int | None = None
     auth_config: AuthConfig | None = None
-    check_access_for_sensitive_operation_results: Any = None
+    check_access_for_sensitive_operation_results: bool | None = None
     client_configurations: Any = None
     cryptographic_policy: Any = None
     custom_logo: Any = None
@@ -58,7 +61,7 @@ class AccountRequest(Request):
     key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
     key_metadata_policy: Any = None
     log_bad_requests: Any = None
-    log_expired_pending_requests: Any = None
+    log_expired_pending_requests: bool | None = None
     log_retention_days: Any = None
     mark_key_disable_when_deactivated: Any = None
     mod_ldap: dict[UUID, AuthConfigLdap] | None = None
@@ -69,14 +72,23 @@ class AccountRequest(Request):
     plugin_code_signing_policy: Any = None
     plugin_enabled: Any = None
     purpose: Any = None
-    retain_expired_requests: Any = None
+    retain_expired_requests: bool | None = None
     subscription: Any = None
     workspace_cse_config: Any = None
 
 
 _PROFILE = frozenset({"name", "description", "organization", "country", "phone", "custom_metadata"})
 _AUTHENTICATION = frozenset({"auth_config", "add_ldap", "mod_ldap", "del_ldap"})
-_ACTED_ON = _PROFILE | _AUTHENTICATION | {"key_history_policy"}
+_APPROVALS = frozenset(
+    {
+        "approval_request_expiry",
+        "check_access_for_sensitive_operation_results",
+        "log_expired_pending_requests",
+        "retain_expired_requests",
+    }
+)
+_POLICY = _APPROVALS
+_ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
 
@@ -100,6 +112,10 @@ class AccountResponse(Response, omit_defaults=False):
     plugin_enabled: bool = False
     key_history_policy: Mapping[str, int] | None = None
     auth_config: WireAuthConfig | UnsetType = UNSET
+    approval_request_expiry: int | UnsetType = UNSET
+    check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
+    log_expired_pending_requests: bool | UnsetType = UNSET
+    retain_expired_requests: bool | UnsetType = UNSET
 
 
 class AccountParams(Parameters):
@@ -128,7 +144,7 @@ def _create(call: WireCall) -> CreateAccount:
     unsupported(
         custom_metadata=body.custom_metadata or None,
         key_history_policy=body.key_history_policy,
-        **{name: getattr(body, name) for name in _AUTHENTICATION},
+        **{name: getattr(body, name) for name in _AUTHENTICATION | _POLICY},
     )
     name = checked_name(body.name, needed=True) or ""
     return CreateAccount(name, body.description or "", body.organization or "", body.country or "", body.phone or "")
@@ -147,7 +163,19 @@ def _update(call: WireCall) -> UpdateAccount:
         body.custom_metadata,
         undo_seconds(body.key_history_policy),
         authentication_change(body.auth_config, add_ldap=body.add_ldap, mod_ldap=body.mod_ldap, del_ldap=body.del_ldap),
+        _policy(body),
     )
+
+
+def _policy(body: AccountRequest) -> PolicyChange:
+    """The parts of the account's policy that the request changes."""
+    settings = ApprovalSettings(
+        body.approval_request_expiry,
+        body.check_access_for_sensitive_operation_results,
+        body.log_expired_pending_requests,
+        body.retain_expired_requests,
+    )
+    return PolicyChange(approval_settings=None if settings == ApprovalSettings() else settings)
 
 
 def _list(call: WireCall) -> ListAccounts:
@@ -166,7 +194,7 @@ def _plugins(call: WireCall) -> ListPlugins:
 
 
 def account(view: AccountView) -> AccountResponse:
-    row = view.row
+    row, policy = view.row, view.policy
     return AccountResponse(
         acct_id=row.id,
         name=row.name,
@@ -186,7 +214,18 @@ def account(view: AccountView) -> AccountResponse:
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
         auth_config=wire_auth_config(view.authentication) or UNSET,
+        **({} if policy is None else _wire_policy(policy)),
     )
+
+
+def _wire_policy(policy: AccountPolicy) -> dict[str, Any]:
+    """What the account demands: what is not set is left out."""
+    return {
+        "approval_request_expiry": UNSET if policy.approval_seconds is None else policy.approval_seconds,
+        "check_access_for_sensitive_operation_results": policy.check_results or UNSET,
+        "log_expired_pending_requests": policy.log_expired or UNSET,
+        "retain_expired_requests": policy.retain_expired or UNSET,
+    }
 
 
 _PATH = "/sys/v1/accounts"

@@ -23,6 +23,7 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
+from kms.operations.demanding import PolicyChange
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
 
 # The vendor's limit. What can be brought back is still there, so the window is a limit on forgetting too.
@@ -124,17 +125,33 @@ def wire_undo(seconds: int | None) -> Mapping[str, int] | None:
 
 
 def _create(call: WireCall) -> CreateGroup:
-    _refuse(call.body)
-    name = checked_name(call.body.name, needed=True)
-    undo = undo_seconds(call.body.key_history_policy)
-    return CreateGroup(name or "", call.body.description or "", call.body.custom_metadata or {}, undo)
+    body: GroupRequest = call.body
+    _refuse(body)
+    return CreateGroup(
+        checked_name(body.name, needed=True) or "",
+        body.description or "",
+        body.custom_metadata or {},
+        undo_seconds(body.key_history_policy),
+        _policy(body),
+    )
 
 
 def _update(call: WireCall) -> UpdateGroup:
-    _refuse(call.body)
-    name = checked_name(call.body.name, needed=False)
-    undo = undo_seconds(call.body.key_history_policy)
-    return UpdateGroup(path_id(call, "group_id"), name, call.body.description, call.body.custom_metadata, undo)
+    body: GroupRequest = call.body
+    _refuse(body)
+    return UpdateGroup(
+        path_id(call, "group_id"),
+        checked_name(body.name, needed=False),
+        body.description,
+        body.custom_metadata,
+        undo_seconds(body.key_history_policy),
+        _policy(body),
+    )
+
+
+def _policy(_body: GroupRequest) -> PolicyChange:
+    """The parts of the group's policy that the request changes."""
+    return PolicyChange()
 
 
 def _list(call: WireCall) -> ListGroups:
