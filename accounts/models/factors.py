@@ -82,13 +82,18 @@ class RecoveryCode(models.Model):
 class ChallengePurpose(models.TextChoices):
     PROVE = "prove"
     ENROL = "enrol"
+    VOTE = "vote"
 
 
 class FactorChallenge(models.Model):
-    """A challenge that a security key may answer once, in the session it was made for."""
+    """A challenge that a security key may answer once, in the session it was made for.
+
+    ``about``: a digest of what the answer says yes to, where it is about more than who is there.
+    """
 
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="challenges")
     purpose = models.CharField(max_length=8, choices=ChallengePurpose.choices)
+    about = models.BinaryField(max_length=32, default=b"")
     challenge = models.BinaryField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

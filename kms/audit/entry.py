@@ -77,6 +77,7 @@ ALLOWED_DETAILS = frozenset(
         "replaced",
         "overlap_seconds",
         "factor",
+        "by_password",
         "user_verified",
         "codes_left",
     }

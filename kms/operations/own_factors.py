@@ -126,7 +126,9 @@ def device_of(row: FidoCredential) -> Device:
     return Device(row.name, bytes(row.credential_id), u2f, row.origin, tuple(row.transports))
 
 
-def offer(session: Session, user: UUID, now: datetime) -> Offer:
+def offer(
+    session: Session, user: UUID, now: datetime, purpose: ChallengePurpose = ChallengePurpose.PROVE, about: bytes = b""
+) -> Offer:
     """What may be shown in a session, with a challenge where a security key may be among it."""
     owned = factors_owned(user)
     keys = devices_of(user)
@@ -136,22 +138,25 @@ def offer(session: Session, user: UUID, now: datetime) -> Offer:
         return Offer(owned, user)
     if not keys:
         return Offer(owned, user)
-    return Offer(owned, user, party, new_challenge(session, ChallengePurpose.PROVE, now), keys)
+    return Offer(owned, user, party, new_challenge(session, purpose, now, about), keys)
 
 
-def new_challenge(session: Session, purpose: ChallengePurpose, now: datetime) -> bytes:
-    """The one before it for the same purpose is void: a session has one open challenge of each kind."""
-    FactorChallenge.objects.filter(session=session, purpose=purpose).delete()
+def new_challenge(session: Session, purpose: ChallengePurpose, now: datetime, about: bytes = b"") -> bytes:
+    """The one before it for the same is void: a session has one open challenge of each kind, about each thing."""
+    FactorChallenge.objects.filter(session=session, purpose=purpose, about=about).delete()
     made = FactorChallenge.objects.create(
-        session=session, purpose=purpose, challenge=fido.new_challenge(), expires_at=now + CHALLENGE_LIFE
+        session=session, purpose=purpose, about=about, challenge=fido.new_challenge(), expires_at=now + CHALLENGE_LIFE
     )
     return bytes(made.challenge)
 
 
-def spend_challenge(call: Call, session: Session, purpose: ChallengePurpose, client_data: bytes) -> bytes:
+def spend_challenge(
+    call: Call, session: Session, purpose: ChallengePurpose, client_data: bytes, about: bytes = b""
+) -> bytes:
     """The open challenge that an answer is to, used up now. KeyRejected when there is none."""
     given = fido.challenge_in(client_data)
-    row = FactorChallenge.objects.select_for_update().filter(session=session, purpose=purpose, challenge=given).first()
+    made = FactorChallenge.objects.select_for_update().filter(session=session, purpose=purpose, about=about)
+    row = made.filter(challenge=given).first()
     if row is None:
         raise fido.KeyRejected("unknown-challenge")
     if row.used_at is not None:

@@ -6,9 +6,9 @@ Every failure is answered alike; the record says why. It must not know the wire 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from accounts import fido, recovery, totp
 from accounts.models import ChallengePurpose, FidoCredential, FidoProtocol, Session, TotpDevice
@@ -33,6 +33,8 @@ from kms.secret import SecretBytes
 from policies.permissions import Permission
 
 logger = logging.getLogger(__name__)
+
+Answer = fido.Assertion | fido.U2fAssertion
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +70,59 @@ def ask_factor_challenge(call: Call, _command: AskFactorChallenge, session: Sess
 
 
 def show_totp(call: Call, command: ShowTotp, session: Session) -> None:
-    devices = TotpDevice.objects.select_for_update().filter(user_id=call.principal.id, confirmed=True)
-    for device in devices.order_by("id"):
-        if take_code(device, command.code, call):
-            return record_shown(call, session, Factor.TOTP)
-    raise rejected("wrong-code")
+    take_totp(call, command.code)
+    record_shown(call, session, Factor.TOTP)
 
 
-def show_security_key(call: Call, command: ShowSecurityKey, session: Session) -> None:
-    def check(challenge: bytes, keys: list[fido.KnownKey]) -> fido.Shown:
-        user_handle = call.principal.id.bytes
-        return fido.shown(relying_party(), command.answer, challenge=challenge, keys=keys, user_handle=user_handle)
-
-    _show_key(call, session, command.answer.client_data, check)
-
-
-def show_u2f_key(call: Call, command: ShowU2fKey, session: Session) -> None:
-    def check(challenge: bytes, keys: list[fido.KnownKey]) -> fido.Shown:
-        return fido.u2f_shown(relying_party(), command.answer, challenge=challenge, keys=keys)
-
-    _show_key(call, session, command.answer.client_data, check)
+def show_key(call: Call, command: ShowSecurityKey | ShowU2fKey, session: Session) -> None:
+    take_answer(call, session, command.answer)
+    record_shown(call, session, Factor.FIDO2)
 
 
 def show_recovery_code(call: Call, command: ShowRecoveryCode, session: Session) -> None:
-    if not recovery.spend(call.principal.id, command.code, now=call.now):
-        raise rejected("wrong-recovery-code")
-    passed(call, SECOND_FACTOR)
-    call.details["codes_left"] = recovery.left(call.principal.id)
+    take_recovery_code(call, command.code)
     record_shown(call, session, Factor.RECOVERY)
 
 
-# -- helpers -------------------------------------------------------------------------------------------------------
+# -- using a factor up, whatever it is shown for -------------------------------------------------------------------
+
+
+def take_totp(call: Call, code: str) -> None:
+    devices = TotpDevice.objects.select_for_update().filter(user_id=call.principal.id, confirmed=True)
+    for device in devices.order_by("id"):
+        if take_code(device, code, call):
+            return
+    raise rejected("wrong-code")
+
+
+def take_recovery_code(call: Call, code: str) -> None:
+    if not recovery.spend(call.principal.id, code, now=call.now):
+        raise rejected("wrong-recovery-code")
+    passed(call, SECOND_FACTOR)
+    call.details["codes_left"] = recovery.left(call.principal.id)
+
+
+def take_answer(
+    call: Call,
+    session: Session,
+    answer: Answer,
+    purpose: ChallengePurpose = ChallengePurpose.PROVE,
+    about: bytes = b"",
+) -> None:
+    """A security key's answer, to a challenge that was made in this session for this purpose and about this."""
+    rows = list(FidoCredential.objects.select_for_update().filter(user_id=call.principal.id).order_by("id"))
+    try:
+        challenge = spend_challenge(call, session, purpose, answer.client_data, about)
+        shown = _check(answer, challenge, [_known(row) for row in rows], call.principal.id)
+    except fido.KeyRejected as error:
+        if error.reason == "counter-went-back":
+            logger.error("a security key of user %s counted backwards: it may have been copied", call.principal.id)
+        raise rejected(f"security-key-{error.reason}") from None
+    row = next(row for row in rows if bytes(row.credential_id) == shown.credential_id)
+    row.sign_count, row.last_used_at = shown.sign_count, call.now
+    row.save(update_fields=["sign_count", "last_used_at"])
+    passed(call, SECOND_FACTOR)
+    call.details.update(user_verified=shown.user_verified, name=row.name)
 
 
 def take_code(device: TotpDevice, code: str, call: Call) -> bool:
@@ -113,6 +137,9 @@ def take_code(device: TotpDevice, code: str, call: Call) -> bool:
     return True
 
 
+# -- helpers -------------------------------------------------------------------------------------------------------
+
+
 def seal_key(device: TotpDevice, key: SecretBytes) -> None:
     device.key_sealed = keystore.seal(key, binding=key_binding(device))
 
@@ -121,26 +148,10 @@ def key_binding(device: TotpDevice) -> bytes:
     return secret_binding(keystore.deployment_id(), "totp", device.key_id, 1)
 
 
-def _show_key(
-    call: Call,
-    session: Session,
-    client_data: bytes,
-    check: Callable[[bytes, list[fido.KnownKey]], fido.Shown],
-) -> None:
-    rows = list(FidoCredential.objects.select_for_update().filter(user_id=call.principal.id).order_by("id"))
-    try:
-        challenge = spend_challenge(call, session, ChallengePurpose.PROVE, client_data)
-        shown = check(challenge, [_known(row) for row in rows])
-    except fido.KeyRejected as error:
-        if error.reason == "counter-went-back":
-            logger.error("a security key of user %s counted backwards: it may have been copied", call.principal.id)
-        raise rejected(f"security-key-{error.reason}") from None
-    row = next(row for row in rows if bytes(row.credential_id) == shown.credential_id)
-    row.sign_count, row.last_used_at = shown.sign_count, call.now
-    row.save(update_fields=["sign_count", "last_used_at"])
-    passed(call, SECOND_FACTOR)
-    call.details.update(user_verified=shown.user_verified, name=row.name)
-    record_shown(call, session, Factor.FIDO2)
+def _check(answer: Answer, challenge: bytes, keys: list[fido.KnownKey], user: UUID) -> fido.Shown:
+    if isinstance(answer, fido.U2fAssertion):
+        return fido.u2f_shown(relying_party(), answer, challenge=challenge, keys=keys)
+    return fido.shown(relying_party(), answer, challenge=challenge, keys=keys, user_handle=user.bytes)
 
 
 def _known(row: FidoCredential) -> fido.KnownKey:
@@ -154,8 +165,8 @@ _prove = resolve_own(Permission.SECOND_FACTOR_PROVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(AskFactorChallenge, "second-factor.challenge", _prove, ask_factor_challenge),
     _operation(ShowTotp, "second-factor.show-totp", _prove, show_totp, on_self=True, admit=_admit),
-    _operation(ShowSecurityKey, "second-factor.show-key", _prove, show_security_key, on_self=True, admit=_admit),
-    _operation(ShowU2fKey, "second-factor.show-u2f-key", _prove, show_u2f_key, on_self=True, admit=_admit),
+    _operation(ShowSecurityKey, "second-factor.show-key", _prove, show_key, on_self=True, admit=_admit),
+    _operation(ShowU2fKey, "second-factor.show-u2f-key", _prove, show_key, on_self=True, admit=_admit),
     _operation(
         ShowRecoveryCode, "second-factor.show-recovery-code", _prove, show_recovery_code, on_self=True, admit=_admit
     ),

@@ -15,6 +15,7 @@ REVEALS = {
         "_new_totp",
     ): "an authenticator app's new key is shown once, as text and QR code",
     ("kms/operations/factor_enrolment.py", "unlock_factors"): "the password hasher takes text",
+    ("kms/operations/vote_proofs.py", "_demand_password"): "the password hasher takes text",
     ("kms/operations/second_factors.py", "take_code"): "RFC 6238's HMAC under a key that lives outside the token",
     ("kms/api/wire/sobject.py", "wire_material"): "export of an exportable object, in clear, is what was asked for",
     ("kms/crypto/key_formats.py", "_certificate"): "certificates are public; rewritten on export",
