@@ -6,17 +6,16 @@ An app stands for the person who made it, so nobody approves with an app of thei
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import product
-from operator import add, le
 from uuid import UUID
 
 from policies.permissions import Permission
 
-# Bounds on a tree, which keep the search for who fills which place small.
-MAX_DEPTH, MAX_PLACES, MAX_ROLES = 4, 64, 8
+# Bounds on a tree, counting all of it. Which of the nested quorums are to be met is tried out, so their number is what
+# a judgement costs: 2 to the power of it at worst (`make bench`). A tree past a bound is met by nobody.
+MAX_DEPTH, MAX_PLACES, MAX_NESTED = 4, 64, 8
 
 
 class MemberKind(StrEnum):
@@ -74,11 +73,19 @@ class Guard:
 
 
 def quorum_met(quorum: Quorum, requester: UUID, votes: Iterable[Vote]) -> bool:
-    counted = frozenset(vote for vote in votes if vote.person != requester)
-    return bool(_Search.over(quorum, counted).fillings(quorum, _NOTHING))
+    if _oversize(quorum) is not None:
+        return False
+    counted = [vote for vote in votes if vote.person != requester]
+    top = _Reading.of(counted).read(quorum, _NOTHING)
+    return top is not None and _can_all_be_met((_as_row(top),), _Seating())
 
 
-def places(quorum: Quorum) -> Iterable[Member]:
+def faults(quorum: Quorum) -> str | None:
+    """In a sentence, why no policy may have this quorum. None: it may."""
+    return _oversize(quorum) or _malformed(quorum, _NOTHING) or _unattainable(quorum)
+
+
+def places(quorum: Quorum) -> Iterator[Member]:
     """Every place of the tree."""
     for member in quorum.members:
         if isinstance(member, Quorum):
@@ -99,86 +106,11 @@ class _Asked:
     password: bool
     second_factor: bool
 
+    def and_of(self, quorum: Quorum) -> _Asked:
+        return _Asked(self.password or quorum.require_password, self.second_factor or quorum.require_second_factor)
+
 
 _NOTHING = _Asked(password=False, second_factor=False)
-# How many of each class fill places. Those who fit one place only are in no class: they stand in nobody's way.
-_Filling = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """Who fills which place, so that no person fills two.
-
-    Persons who fit several places are taken in classes of those who could stand in for one another: they fit the same
-    roles, showed the same, and their own places, if any, are members of one quorum. Then it is enough to count: of a
-    class, no more may be used than are in it. A tree of any size that people write has a handful of classes.
-    """
-
-    votes: frozenset[Vote]
-    class_of: Mapping[UUID, int]
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def over(cls, quorum: Quorum, votes: frozenset[Vote]) -> _Search:
-        keys = {person: key for person, key in _class_keys(quorum, votes)}
-        index = {key: number for number, key in enumerate(dict.fromkeys(keys.values()))}
-        class_of = {person: index[key] for person, key in keys.items()}
-        return cls(votes, class_of, tuple(list(class_of.values()).count(number) for number in index.values()))
-
-    def fillings(self, node: Member | Quorum, asked: _Asked) -> frozenset[_Filling]:
-        """The smallest ways to meet the node. Empty: it is not met."""
-        if isinstance(node, Member):
-            return frozenset(self._one(v.person) for v in self.votes if _fills(node, v) and _showed(v, asked))
-        if node.n < 1:
-            return frozenset()
-        below = _Asked(asked.password or node.require_password, asked.second_factor or node.require_second_factor)
-        # by_count[k]: the ways in which k of the members looked at so far are met.
-        nobody = frozenset({(0,) * len(self.sizes)})
-        by_count = [nobody, *([frozenset[_Filling]()] * node.n)]
-        for member in node.members:
-            found = self.fillings(member, below)
-            for count in range(node.n, 0, -1):
-                joined = frozenset(self._joined(by_count[count - 1], found))
-                by_count[count] = _smallest(by_count[count] | joined)
-        return by_count[node.n]
-
-    def _one(self, person: UUID) -> _Filling:
-        return tuple(int(self.class_of.get(person) == number) for number in range(len(self.sizes)))
-
-    def _joined(self, ones: frozenset[_Filling], others: frozenset[_Filling]) -> Iterator[_Filling]:
-        for one, other in product(ones, others):
-            both = tuple(map(add, one, other))
-            if all(map(le, both, self.sizes)):
-                yield both
-
-
-def _class_keys(quorum: Quorum, votes: frozenset[Vote]) -> Iterator[tuple[UUID, Hashable]]:
-    """Each person who could fill more than one place, and what those have in common who can stand in for them."""
-    every = tuple(_with_parents(quorum))
-    for person in {vote.person for vote in votes}:
-        own = tuple(vote for vote in votes if vote.person == person)
-        fitting = [(place, parent) for place, parent in every if any(_fills(place, vote) for vote in own)]
-        if len(fitting) < 2:
-            continue
-        named = [parent for place, parent in fitting if place.kind is not MemberKind.ROLE]
-        roles = frozenset(place.id for place, _ in fitting if place.kind is MemberKind.ROLE)
-        if len(own) > 1 or len(named) > 1:
-            yield person, person
-        else:
-            yield person, (roles, tuple(named), own[0].password, own[0].second_factor)
-
-
-def _with_parents(quorum: Quorum, at: tuple[int, ...] = ()) -> Iterator[tuple[Member, tuple[int, ...]]]:
-    """Every place with the way to the quorum it is a member of."""
-    for number, member in enumerate(quorum.members):
-        if isinstance(member, Quorum):
-            yield from _with_parents(member, (*at, number))
-        else:
-            yield member, at
-
-
-def _smallest(fillings: frozenset[_Filling]) -> frozenset[_Filling]:
-    return frozenset(one for one in fillings if not any(o != one and all(map(le, o, one)) for o in fillings))
 
 
 def _showed(vote: Vote, asked: _Asked) -> bool:
@@ -189,3 +121,194 @@ def _fills(place: Member, vote: Vote) -> bool:
     if place.kind is MemberKind.ROLE:
         return vote.kind is MemberKind.USER and place.id in vote.roles
     return place.kind is vote.kind and place.id == vote.id
+
+
+# --- what may be written --------------------------------------------------------------------------------------------
+
+
+def _nested(quorum: Quorum) -> tuple[Quorum, ...]:
+    return tuple(member for member in quorum.members if isinstance(member, Quorum))
+
+
+def _oversize(quorum: Quorum) -> str | None:
+    """Looks no deeper than the bound, whatever it is handed."""
+    level: tuple[Quorum, ...] = (quorum,)
+    nested, seats, depth = -1, 0, 0
+    while level:
+        depth += 1
+        nested += len(level)
+        if depth > MAX_DEPTH:
+            return f"A quorum is nested at most {MAX_DEPTH} deep"
+        if nested > MAX_NESTED:
+            return f"A quorum has at most {MAX_NESTED} quorums within it"
+        below = tuple(member for each in level for member in _nested(each))
+        seats += sum(len(each.members) for each in level) - len(below)
+        level = below
+    return f"A quorum has at most {MAX_PLACES} members in all" if seats > MAX_PLACES else None
+
+
+def _malformed(quorum: Quorum, above: _Asked) -> str | None:
+    asked = above.and_of(quorum)
+    named = [member for member in quorum.members if isinstance(member, Member) and member.kind is not MemberKind.ROLE]
+    if not quorum.members:
+        return "A quorum has at least one member"
+    if quorum.n < 1:
+        return "A quorum asks for at least one approval"
+    if quorum.n > len(quorum.members):
+        return "A quorum asks for no more approvals than it has members"
+    if len(set(named)) < len(named):
+        return "A quorum names the same user or app only once"
+    if asked != _NOTHING and any(member.kind is MemberKind.APP for member in named):
+        return "A quorum that requires a password or a second factor has no apps as members"
+    return next((fault for each in _nested(quorum) if (fault := _malformed(each, asked))), None)
+
+
+def _unattainable(quorum: Quorum) -> str | None:
+    """With everybody's approval, and more holders of each role than there are places."""
+    holders = (UUID(int=number) for number in range(1, MAX_PLACES + 1))
+    everybody = [
+        Vote(place.kind, place.id, place.id, password=True, second_factor=True)
+        if place.kind is not MemberKind.ROLE
+        else Vote(MemberKind.USER, holder := next(holders), holder, frozenset({place.id}), True, True)
+        for place in places(quorum)
+    ]
+    if quorum_met(quorum, UUID(int=0), everybody):
+        return None
+    return "Not even the approval of everybody would meet this quorum, as nobody counts twice"
+
+
+# --- the search -----------------------------------------------------------------------------------------------------
+# Persons are bits, so that a place is a number: everybody who may fill it. A person's votes are one bit.
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """``open_to`` are the persons who may fill it. Two places that are open to the same are alike, not the same."""
+
+    open_to: int
+    number: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """``n`` of all this are to be met. Nothing in it is out of reach of those who voted, looked at alone."""
+
+    n: int
+    places: tuple[_Place, ...]
+    nested: tuple[_Row, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A tree, read for those who voted: what no vote can meet is left out, what any one person can meet is a place."""
+
+    bits: tuple[tuple[Vote, int], ...]
+    count: int = 0
+
+    @classmethod
+    def of(cls, votes: Iterable[Vote]) -> _Reading:
+        number: dict[UUID, int] = {}
+        return cls(tuple((vote, 1 << number.setdefault(vote.person, len(number))) for vote in votes))
+
+    def read(self, node: Member | Quorum, asked: _Asked) -> _Place | _Row | None:
+        if isinstance(node, Member):
+            return self._place(bit for vote, bit in self.bits if _fills(node, vote) and _showed(vote, asked))
+        below = asked.and_of(node)
+        found = [part for part in (self.read(member, below) for member in node.members) if part is not None]
+        if not 1 <= node.n <= len(found):
+            return None
+        seats = tuple(part for part in found if isinstance(part, _Place))
+        nested = tuple(part for part in found if isinstance(part, _Row))
+        if node.n == 1 and not nested:
+            return self._place(place.open_to for place in seats)
+        return _Row(node.n, seats, nested)
+
+    def _place(self, persons: Iterable[int]) -> _Place | None:
+        open_to = 0
+        for each in persons:
+            open_to |= each
+        self.count += 1
+        return _Place(open_to, self.count) if open_to else None
+
+
+def _as_row(part: _Place | _Row) -> _Row:
+    return part if isinstance(part, _Row) else _Row(1, (part,))
+
+
+def _can_all_be_met(rows: tuple[_Row, ...], seating: _Seating) -> bool:
+    """Whether all the rows can be met at once, by persons who are not yet needed or can be moved."""
+    if not rows:
+        return True
+    row, *others = rows
+    rest = tuple(others)
+    if row.n > len(row.places) + len(row.nested):
+        return False
+    if row.n == 0:
+        return _can_all_be_met(rest, seating)
+    if not row.nested:
+        seated = seating.with_row(row)
+        return seated is not None and _can_all_be_met(rest, seated)
+    first, *more = row.nested
+    with_it = (first, _Row(row.n - 1, row.places, tuple(more)), *rest)
+    # If it is left out, so are those that are like it: they are no easier to meet.
+    without_it = (_Row(row.n, row.places, tuple(each for each in more if each != first)), *rest)
+    return _can_all_be_met(with_it, seating) or _can_all_be_met(without_it, seating)
+
+
+@dataclass(slots=True)
+class _Seating:
+    """Who fills which place: a matching that grows by augmenting paths, so that nobody is seated for good.
+
+    A row takes its number of places, and may take others of its places instead.
+    """
+
+    seat_of: dict[int, _Place] = field(default_factory=dict)
+    row_of: dict[int, _Row] = field(default_factory=dict)
+    seated: int = 0
+    # The places and persons that were looked at on the way to seat one more.
+    passed: set[int] = field(default_factory=set)
+    asked: int = 0
+
+    def with_row(self, row: _Row) -> _Seating | None:
+        """The seating with this row too. None: there is none."""
+        more = _Seating(dict(self.seat_of), dict(self.row_of), self.seated)
+        for _ in range(row.n):
+            more.passed, more.asked = set(), 0
+            if not more._fill_one_more(row):
+                return None
+        return more
+
+    def _fill_one_more(self, row: _Row) -> bool:
+        for place in row.places:
+            if place.number not in self.row_of and place.number not in self.passed:
+                self.passed.add(place.number)
+                if self._find_somebody(place):
+                    self.row_of[place.number] = row
+                    return True
+        return False
+
+    def _find_somebody(self, place: _Place) -> bool:
+        """Somebody who is free, or who can leave the place they fill."""
+        free = place.open_to & ~self.seated
+        if free:
+            return self._seat(free & -free, place)
+        while candidates := place.open_to & ~self.asked:
+            person = candidates & -candidates
+            self.asked |= person
+            if self._can_be_spared(self.seat_of[person]):
+                return self._seat(person, place)
+        return False
+
+    def _can_be_spared(self, seat: _Place) -> bool:
+        """Whether somebody else fills the place, or its row does without it."""
+        if self._find_somebody(seat):
+            return True
+        if self._fill_one_more(self.row_of[seat.number]):
+            del self.row_of[seat.number]
+            return True
+        return False
+
+    def _seat(self, person: int, place: _Place) -> bool:
+        self.seated |= person
+        self.seat_of[person] = place
+        return True

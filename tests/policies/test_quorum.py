@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
+from time import process_time
 from uuid import UUID
 
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from policies.quorum import Member, MemberKind, Quorum, Vote, may_fill, places, quorum_met
+from policies.quorum import Member, MemberKind, Quorum, Vote, faults, may_fill, places, quorum_met
 from tests.policies.quorum_oracle import (
     APPS,
     OWNERS,
@@ -73,7 +75,7 @@ _groups = st.builds(Quorum, st.integers(1, 3), st.lists(_roles_only, min_size=1,
 _crowded = st.builds(Quorum, st.integers(1, 3), st.lists(_roles_only | _groups, min_size=2, max_size=4).map(tuple))
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(_crowded, st.lists(votes_of_users, min_size=2, max_size=5, unique_by=lambda vote: vote.id))
 def test_the_judge_is_right_where_many_fit_many_places(quorum: Quorum, votes: list[Vote]) -> None:
     assert quorum_met(quorum, STRANGER, votes) is met_by_trying_everything(quorum, STRANGER, votes)
@@ -322,12 +324,155 @@ def test_only_the_branch_that_asks_for_a_second_factor_wants_one() -> None:
     assert _met(both, _yes(ANN, password=True), _yes(BOB, password=True, second_factor=True))
 
 
+# --- large trees ----------------------------------------------------------------------------------------------------
+
+
 def test_sixty_voters_who_are_all_alike_fill_sixty_four_places_but_for_four() -> None:
-    """As large as a tree gets: four deep, sixty-four places. It is judged by counting, or it would never end."""
-    sixteen = Quorum(2, (Quorum(8, (_role(OFFICER),) * 8), Quorum(8, (_role(OFFICER),) * 8)))
+    """As large as a tree gets: four deep, sixty-four places, eight quorums within it."""
+    eight, sixteen = Quorum(8, (_role(OFFICER),) * 8), Quorum(16, (_role(OFFICER),) * 16)
     voters = [_yes(UUID(int=1000 + number), OFFICER) for number in range(60)]
-    everybody = Quorum(2, (Quorum(2, (sixteen, sixteen)), Quorum(2, (sixteen, sixteen))))
-    all_but_one = Quorum(2, (Quorum(2, (sixteen, sixteen)), Quorum(1, (sixteen, sixteen))))
+    below = Quorum(2, (Quorum(2, (sixteen, eight)), eight))
+    everybody = Quorum(3, (below, sixteen, sixteen))
+    all_but_some = Quorum(3, (replace(below, n=1), sixteen, sixteen))
+    assert faults(everybody) is None
     assert not quorum_met(everybody, STRANGER, voters)
-    assert quorum_met(all_but_one, STRANGER, voters)
-    assert not quorum_met(all_but_one, STRANGER, voters[:47])
+    assert quorum_met(all_but_some, STRANGER, voters)
+    assert quorum_met(all_but_some, STRANGER, voters[:40])
+    assert not quorum_met(all_but_some, STRANGER, voters[:39])
+
+
+def _hard(random: Random, n: int, size: int) -> Quorum:
+    """``n`` of eight quorums that want the same few people: somebody must be left out, and it matters who."""
+    roles = [UUID(int=5000 + number) for number in range(8)]
+
+    def place() -> Member:
+        return _user(UUID(int=1000 + random.randrange(40))) if random.random() < 0.5 else _role(random.choice(roles))
+
+    return Quorum(n, tuple(Quorum(size, tuple(place() for _ in range(8))) for _ in range(8)))
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_no_tree_within_the_bounds_takes_long_with_two_hundred_voters_of_all_sorts(n: int) -> None:
+    random, verdicts = Random(n), set()  # noqa: S311 - draws trees, hides nothing
+    for size in (4, 5, 6, 7, 8):
+        quorum = _hard(random, n, size)
+        voters = [
+            _yes(UUID(int=1000 + number), *(UUID(int=5000 + role) for role in range(8) if random.random() < 0.1))
+            for number in range(200)
+        ]
+        for several in (voters[:25], voters):
+            started = process_time()
+            verdicts.add(quorum_met(quorum, STRANGER, several))
+            assert process_time() - started < 1  # some 10 ms; a search that grows with the voters takes minutes
+    assert verdicts == {True, False}
+
+
+def test_a_place_is_given_up_for_another_of_the_same_quorum() -> None:
+    """Who came first took a place that only they can fill; they go on to another, so that all find one."""
+    pairs = _all_of([_user(ANN), _user(BOB)])
+    quorum = Quorum(2, (Quorum(2, (_role(OFFICER), _user(CAT), _user(DAN))), pairs))
+    assert _met(quorum, _yes(ANN, OFFICER), _yes(BOB), _yes(CAT), _yes(DAN))
+    assert not _met(quorum, _yes(ANN, OFFICER), _yes(BOB), _yes(CAT))
+
+
+_large_groups = st.builds(Quorum, st.integers(2, 3), st.lists(_roles_only, min_size=2, max_size=4).map(tuple))
+_large = st.builds(
+    Quorum, st.integers(1, 3), st.lists(_large_groups | _large_groups | _roles_only, min_size=2, max_size=4).map(tuple)
+)
+
+
+@settings(max_examples=100)
+@given(_large, st.lists(votes_of_users, min_size=4, max_size=5, unique_by=lambda vote: vote.id))
+def test_the_judge_is_right_where_nested_quorums_want_the_same_people(quorum: Quorum, votes: list[Vote]) -> None:
+    assert quorum_met(quorum, STRANGER, votes) is met_by_trying_everything(quorum, STRANGER, votes)
+
+
+# --- what may be written --------------------------------------------------------------------------------------------
+
+_PAIR = (_user(ANN), _user(BOB))
+
+
+def _deep(levels: int) -> Quorum:
+    return Quorum(1, _PAIR) if levels == 1 else Quorum(1, (_deep(levels - 1), _user(CAT)))
+
+
+@pytest.mark.parametrize(
+    ("quorum", "fault"),
+    [
+        (Quorum(1, ()), "A quorum has at least one member"),
+        (Quorum(1, (_user(ANN), Quorum(1, ()))), "A quorum has at least one member"),
+        (Quorum(0, _PAIR), "A quorum asks for at least one approval"),
+        (Quorum(1, (_user(CAT), Quorum(-1, _PAIR))), "A quorum asks for at least one approval"),
+        (Quorum(3, _PAIR), "A quorum asks for no more approvals than it has members"),
+        (Quorum(1, (_user(ANN), _user(ANN))), "A quorum names the same user or app only once"),
+        (Quorum(1, (_app(ANNS_APP), _app(ANNS_APP))), "A quorum names the same user or app only once"),
+        (
+            Quorum(1, (_user(ANN), _app(BOBS_APP)), require_password=True),
+            "A quorum that requires a password or a second factor has no apps as members",
+        ),
+        (
+            Quorum(1, (_user(ANN), Quorum(1, (_app(BOBS_APP),))), require_second_factor=True),
+            "A quorum that requires a password or a second factor has no apps as members",
+        ),
+        (_deep(5), "A quorum is nested at most 4 deep"),
+        (Quorum(1, tuple(_user(UUID(int=n)) for n in range(65))), "A quorum has at most 64 members in all"),
+        (
+            Quorum(1, (Quorum(1, (_role(OFFICER),) * 33), Quorum(1, (_role(OFFICER),) * 32))),
+            "A quorum has at most 64 members in all",
+        ),
+        (Quorum(1, (Quorum(1, _PAIR),) * 9), "A quorum has at most 8 quorums within it"),
+        (
+            Quorum(2, (Quorum(1, (_user(ANN),)), Quorum(1, (_user(ANN),)))),
+            "Not even the approval of everybody would meet this quorum, as nobody counts twice",
+        ),
+    ],
+)
+def test_what_no_policy_may_have_is_said_in_a_sentence(quorum: Quorum, fault: str) -> None:
+    assert faults(quorum) == fault
+
+
+@pytest.mark.parametrize(
+    "quorum",
+    [
+        Quorum(1, (_user(ANN),)),
+        Quorum(2, _PAIR, require_password=True, require_second_factor=True),
+        Quorum(3, (_role(OFFICER), _role(OFFICER), _role(OFFICER))),
+        Quorum(2, (_app(ANNS_APP), Quorum(1, _PAIR, require_password=True))),
+        Quorum(2, (Quorum(1, _PAIR), Quorum(1, (_user(ANN), _user(CAT))))),
+        Quorum(1, tuple(_user(UUID(int=n)) for n in range(64))),
+        Quorum(64, (_role(OFFICER),) * 64),
+        Quorum(8, (Quorum(1, (_role(OFFICER),)),) * 8),
+        _deep(4),
+    ],
+)
+def test_what_a_policy_may_have_has_no_fault(quorum: Quorum) -> None:
+    assert faults(quorum) is None
+
+
+@pytest.mark.parametrize(
+    "quorum", [_deep(5), Quorum(1, (Quorum(1, _PAIR),) * 9), Quorum(1, (_user(ANN), *[_role(OFFICER)] * 64))]
+)
+def test_a_tree_past_the_bounds_is_met_by_nobody(quorum: Quorum) -> None:
+    assert met_by_trying_everything(quorum, STRANGER, [_yes(ANN)])
+    assert not quorum_met(quorum, STRANGER, [_yes(ANN), _yes(BOB, OFFICER), _yes(CAT, OFFICER)])
+
+
+def _everybody(quorum: Quorum) -> list[Vote]:
+    """A vote of everybody who is named, and for each place of a role one by somebody who holds just that."""
+    votes = []
+    for number, place in enumerate(places(quorum)):
+        if place.kind is MemberKind.ROLE:
+            votes.append(_yes(UUID(int=900 + number), place.id, password=True, second_factor=True))
+        else:
+            votes.append(Vote(place.kind, place.id, place.id, password=True, second_factor=True))
+    return votes
+
+
+@given(quorums)
+def test_a_tree_without_fault_is_met_by_everybody_together(quorum: Quorum) -> None:
+    fault = faults(quorum)
+    met = met_by_trying_everything(quorum, STRANGER, _everybody(quorum))
+    if fault is None:
+        assert met
+    if not met:
+        assert fault is not None
