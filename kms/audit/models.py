@@ -43,3 +43,81 @@ class AuditRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.action} {self.outcome}"
+
+
+class AuditLeaf(models.Model):
+    """The place of an entry in the tree of its epoch, and its leaf hash (RFC 6962)."""
+
+    index = models.BigIntegerField(primary_key=True)
+    sequence = models.BigIntegerField(unique=True)
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "audit_leaf"
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class AuditNode(models.Model):
+    """A complete subtree over ``256 ** level`` leaves, so that a proof reads few rows whatever the size."""
+
+    level = models.PositiveSmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "audit_node"
+        constraints: ClassVar = [models.UniqueConstraint(fields=["level", "index"], name="audit_node_once")]
+
+    def __str__(self) -> str:
+        return f"node {self.level}/{self.index}"
+
+
+class AuditCheckpoint(models.Model):
+    """A root that was reached. ``origin`` names the log. One size has one root; that is signed once it is committed."""
+
+    size = models.BigIntegerField(primary_key=True)
+    origin = models.CharField(max_length=128)
+    root = models.BinaryField(max_length=32)
+    time = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "audit_checkpoint"
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.size}"
+
+
+class AuditSignature(models.Model):
+    """The signed note of a checkpoint."""
+
+    checkpoint = models.OneToOneField(AuditCheckpoint, primary_key=True, on_delete=models.PROTECT)
+    note = models.TextField()
+
+    class Meta:
+        db_table = "audit_signature"
+
+    def __str__(self) -> str:
+        return f"signature of {self.checkpoint_id}"
+
+
+class Sealing(models.Model):
+    """Where the sealer stands: one row, whose lock is what makes one sealer of many. The only one that changes.
+
+    ``txid`` and ``sequence`` are those of the last entry in the tree; ``frontier`` is its right edge, largest first.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    epoch = models.PositiveIntegerField(default=1)
+    size = models.BigIntegerField(default=0)
+    frontier = ArrayField(models.BinaryField(), default=list)
+    txid = models.DecimalField(max_digits=20, decimal_places=0, default=0)
+    sequence = models.BigIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "audit_sealing"
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}, size {self.size}"

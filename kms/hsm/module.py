@@ -281,3 +281,9 @@ class CryptographicModule(Protocol):
 
     def status(self) -> ModuleStatus:
         """A known-answer probe and the token's facts; raises ModuleUnavailable or ModuleSealed."""
+
+    def record_certificate(self) -> bytes:
+        """The self-signed certificate (DER) of the token's key for the record."""
+
+    def sign_checkpoint(self, digest: bytes) -> bytes:
+        """ECDSA over a SHA-256 digest by the record's key, raw ``r || s``: for checkpoints of the record only."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pkcs11
 
 from kms.hsm import blob_keys, new_keys
-from kms.hsm.attestation_key import AttestationKey
 from kms.hsm.blob import Version
 from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused, ModuleUnavailable
 from kms.hsm.file_lock import default_lock_file
@@ -20,6 +19,7 @@ from kms.hsm.mechanisms import check_wrapped
 from kms.hsm.module import KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
+from kms.hsm.signing_pair import ATTESTATION, RECORD, SigningPair
 from kms.secret import SecretBytes
 
 HANDLE_LIFETIME_SECONDS = 600.0
@@ -44,7 +44,8 @@ class Pkcs11Module:
     ) -> None:
         self._connection = Connection(library, token_label, pin, lock_file or default_lock_file())
         self._cache: HandleCache[TokenKey] = HandleCache(cache_size, HANDLE_LIFETIME_SECONDS)
-        self._attestation = AttestationKey(self._connection)
+        self._attestation = SigningPair(self._connection, ATTESTATION)
+        self._record = SigningPair(self._connection, RECORD)
         self._connection.on_detach = self._cache.clear
         self._connection.on_pressure = self._cache.evict_half
 
@@ -152,6 +153,12 @@ class Pkcs11Module:
 
     def attest(self, digest: bytes) -> bytes:
         return self._attestation.sign(digest)
+
+    def record_certificate(self) -> bytes:
+        return self._record.certificate()
+
+    def sign_checkpoint(self, digest: bytes) -> bytes:
+        return self._record.sign(digest)
 
     # -- health and life -------------------------------------------------------------------------------------------
 

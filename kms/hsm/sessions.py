@@ -19,7 +19,7 @@ import pkcs11
 from pkcs11 import Mechanism
 from pkcs11.mechanisms import GCMParams
 
-from kms.hsm import attestation_key, master_keys
+from kms.hsm import master_keys, signing_pair
 from kms.hsm.diagnosis import Finding, Suspect, Verdict, diagnose
 from kms.hsm.errors import DataRejected, MechanismRefused, ModuleError, ModuleSealed, ModuleUnavailable
 from kms.hsm.file_lock import exclusive
@@ -325,7 +325,8 @@ class Connection:
             token, session = self._log_in()
             try:
                 made = master_keys.provision(session, master_keys.kwp_mechanism(token), generation)
-                made |= attestation_key.provision(session)
+                made |= signing_pair.provision(session, signing_pair.ATTESTATION)
+                made |= signing_pair.provision(session, signing_pair.RECORD)
                 session.close()
             except pkcs11.PKCS11Error as error:
                 raise ModuleUnavailable(f"the token made no master keys ({type(error).__name__})") from error

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, TokenFlag
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from kms.hsm import attestation_key
+from kms.hsm import signing_pair
 from kms.hsm.errors import DataRejected, ModuleError, ModuleSealed, ModuleUnavailable
 from kms.hsm.library import Library
 from kms.hsm.module import AesGcm, KeySpec, OpenedKey, Usage
@@ -396,7 +396,7 @@ def _without_attestation_key(folder: Path) -> TokenPlace:
     """A token as before there was one."""
     place, module = ready(folder)
     session = module._connection.attachment().main.session
-    for found in list(session.get_objects({Attribute.LABEL: attestation_key.LABEL})):
+    for found in list(session.get_objects({Attribute.LABEL: signing_pair.ATTESTATION.label})):
         found.destroy()
     module.close()
     return place
@@ -424,12 +424,12 @@ def weak_attestation_key(folder: Path) -> None:
     session = module._connection.attachment().main.session
     curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
     session.create_domain_parameters(KeyType.EC, curve, local=True).generate_keypair(
-        label=attestation_key.LABEL,
+        label=signing_pair.ATTESTATION.label,
         store=True,
         capabilities=MechanismFlag.SIGN,
-        private_template={**attestation_key._PRIVATE, Attribute.EXTRACTABLE: True},
+        private_template={**signing_pair._PRIVATE, Attribute.EXTRACTABLE: True},
     )
-    with raises(attestation_key.AttestationKeyDeviates):
+    with raises(signing_pair.SigningPairDeviates):
         module.attest(bytes(32))
     assert module.random(8)
 

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pkcs11 import Attribute, Mechanism, ObjectClass, exceptions
 from pkcs11.util.ec import encode_named_curve_parameters
 
-from kms.hsm.attestation_key import LABEL, AttestationKeyDeviates
 from kms.hsm.errors import MechanismRefused
 from kms.hsm.key_material import ec_verifies
 from kms.hsm.pkcs11 import Pkcs11Module
+from kms.hsm.signing_pair import ATTESTATION, SigningPairDeviates
 from kms.hsm.token_signer import TokenSigner
 from tests.hsm.token_place import TokenPlace
 
@@ -32,7 +32,7 @@ def session_of(module: Pkcs11Module) -> pkcs11.Session:
 
 
 def ours(module: Pkcs11Module, kind: ObjectClass) -> list[pkcs11.Object]:
-    return list(session_of(module).get_objects({Attribute.CLASS: kind, Attribute.LABEL: LABEL}))
+    return list(session_of(module).get_objects({Attribute.CLASS: kind, Attribute.LABEL: ATTESTATION.label}))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def certificate_away(module: Pkcs11Module, instead: bytes | None = None) -> Iter
         Attribute.CLASS: ObjectClass.CERTIFICATE,
         Attribute.CERTIFICATE_TYPE: pkcs11.CertificateType.X_509,
         Attribute.TOKEN: True,
-        Attribute.LABEL: LABEL,
+        Attribute.LABEL: ATTESTATION.label,
         Attribute.SUBJECT: kept[Attribute.SUBJECT],
         Attribute.VALUE: kept[Attribute.VALUE],
     }
@@ -130,16 +130,17 @@ def stranger() -> bytes:
 def test_a_certificate_put_in_place_of_ours_does_not_become_the_authority(
     module: Pkcs11Module, other: Pkcs11Module, instead: bytes, says: str
 ) -> None:
-    with certificate_away(module, instead), pytest.raises(AttestationKeyDeviates, match=says):
+    with certificate_away(module, instead), pytest.raises(SigningPairDeviates, match=says):
         other.attest(DIGEST)
 
 
 def test_a_second_key_of_the_name_stops_attestation_and_nothing_else(module: Pkcs11Module, other: Pkcs11Module) -> None:
     curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
     parameters = session_of(module).create_domain_parameters(pkcs11.KeyType.EC, curve, local=True)
-    public, private = parameters.generate_keypair(label=LABEL, store=True, capabilities=pkcs11.MechanismFlag.SIGN)
+    sign = pkcs11.MechanismFlag.SIGN
+    public, private = parameters.generate_keypair(label=ATTESTATION.label, store=True, capabilities=sign)
     try:
-        with pytest.raises(AttestationKeyDeviates, match="2 objects"):
+        with pytest.raises(SigningPairDeviates, match="2 objects"):
             other.attest(DIGEST)
         assert len(other.random(8)) == 8
     finally:

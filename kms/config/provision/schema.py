@@ -16,8 +16,9 @@ from psycopg import sql
 
 from kms.config.database import DatabaseAddress
 
-APPEND_ONLY = ("audit_entry",)  # the server role may add and read
-READ_ONLY = ("django_migrations",)  # the server role may read
+# The server role may add and read.
+APPEND_ONLY = ("audit_entry", "audit_leaf", "audit_node", "audit_checkpoint", "audit_signature")
+READ_ONLY = ("django_migrations",)  # it may read
 
 # Any number will do, as long as everybody who migrates takes the same: "keystead" on a telephone's keys, shortened.
 MIGRATION_LOCK = 53_978_323

@@ -1,6 +1,7 @@
-"""The key that attests: an EC pair in the token that signs statements about other keys, and the certificate of its own.
+"""Keys that speak for this server: EC pairs in the token, each for one kind of statement, each with a certificate.
 
-Made together with the master keys, or at its first use in an older token. It must not know what a statement says.
+One attests to other keys, one signs checkpoints of the record. Made together with the master keys, or at their first
+use in an older token. It must not know what is signed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from kms.hsm.token_signer import NO_END, TokenSigner
 if TYPE_CHECKING:
     from kms.hsm.sessions import Attachment, Connection
 
-LABEL, _ID = "attest-1", b"attest-1"
 _NEEDED = {Mechanism.EC_KEY_PAIR_GEN, Mechanism.ECDSA}
 _POINT_BYTES = 65  # X9.62 uncompressed, on P-256
 _TRIAL = hashlib.sha256(b"keystead attestation key").digest()
@@ -66,8 +66,20 @@ _EXPECTED: Template = {
 }
 
 
-class AttestationKeyDeviates(ModuleError):
-    """The key or its certificate is not as we make them. Only attestation stops; an operator has to look."""
+class SigningPairDeviates(ModuleError):
+    """The key or its certificate is not as we make them. Only what it signs stops; an operator has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairName:
+    """What a pair is called in the token, and its certificate."""
+
+    label: str
+    common_name: str
+
+
+ATTESTATION = PairName("attest-1", "Keystead key attestation")
+RECORD = PairName("audit-1", "Keystead audit record")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,11 +88,12 @@ class _Held:
     certificate: bytes
 
 
-class AttestationKey:
+class SigningPair:
     """Looked up once per attachment, and made when the token has none."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, name: PairName) -> None:
         self._connection = connection
+        self._name = name
         self._held: tuple[Attachment, _Held] | None = None
 
     def certificate(self) -> bytes:
@@ -99,36 +112,36 @@ class AttestationKey:
 
     def _found_or_made(self, attachment: Attachment) -> _Held:
         session = attachment.main.session
-        found = _find(session)
+        found = _find(session, self._name)
         if found is None:
             with exclusive(self._connection.lock_file):  # another process may be making it
-                provision(session)
+                provision(session, self._name)
             os.sync()  # SoftHSM never calls fsync
-            found = _find(session)
+            found = _find(session, self._name)
         if found is None:
-            raise MechanismRefused("the token offers no EC keys, so it attests nothing")
+            raise MechanismRefused("the token offers no EC keys, so it signs no statements")
         return found
 
 
-def provision(session: pkcs11.Session) -> bool:
+def provision(session: pkcs11.Session, name: PairName) -> bool:
     """Make what is absent, and say whether anything was. Nothing where the token cannot. The caller holds the lock."""
     if not set(session.token.slot.get_mechanisms()) >= _NEEDED:
         return False
-    privates = _objects(session, ObjectClass.PRIVATE_KEY)
+    privates = _objects(session, name, ObjectClass.PRIVATE_KEY)
     if not privates:
-        _generate(session)
-    if _objects(session, ObjectClass.CERTIFICATE):
+        _generate(session, name)
+    if _objects(session, name, ObjectClass.CERTIFICATE):
         return not privates
-    private, public = (_only(session, kind) for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY))
-    _keep_certificate(session, _own_certificate(private, public[Attribute.EC_POINT][-_POINT_BYTES:]))
+    private, public = (_only(session, name, kind) for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY))
+    _keep_certificate(session, name, _own_certificate(name, private, public[Attribute.EC_POINT][-_POINT_BYTES:]))
     return True
 
 
-def _generate(session: pkcs11.Session) -> None:
+def _generate(session: pkcs11.Session, name: PairName) -> None:
     curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
     session.create_domain_parameters(KeyType.EC, curve, local=True).generate_keypair(
-        id=_ID,
-        label=LABEL,
+        id=name.label.encode(),
+        label=name.label,
         store=True,
         capabilities=MechanismFlag.SIGN,
         public_template=_PUBLIC,
@@ -136,7 +149,7 @@ def _generate(session: pkcs11.Session) -> None:
     )
 
 
-def _keep_certificate(session: pkcs11.Session, certificate: x509.Certificate) -> None:
+def _keep_certificate(session: pkcs11.Session, name: PairName, certificate: x509.Certificate) -> None:
     """Beside the key, so that every server with this token shows the same one, and a backup of the token has it."""
     session.create_object(
         {
@@ -145,20 +158,20 @@ def _keep_certificate(session: pkcs11.Session, certificate: x509.Certificate) ->
             Attribute.TOKEN: True,
             Attribute.PRIVATE: False,
             Attribute.MODIFIABLE: False,
-            Attribute.LABEL: LABEL,
-            Attribute.ID: _ID,
+            Attribute.LABEL: name.label,
+            Attribute.ID: name.label.encode(),
             Attribute.SUBJECT: certificate.subject.public_bytes(),
             Attribute.VALUE: certificate.public_bytes(Encoding.DER),
         }
     )
 
 
-def _own_certificate(private: Key, point: bytes) -> x509.Certificate:
+def _own_certificate(name: PairName, private: Key, point: bytes) -> x509.Certificate:
     public = ec_public(ec.SECP256R1(), point)
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)
-    name = x509.Name(
+    subject = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, "Keystead key attestation"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name.common_name),
             x509.NameAttribute(NameOID.SERIAL_NUMBER, identifier.digest.hex()),
         ]
     )
@@ -174,7 +187,7 @@ def _own_certificate(private: Key, point: bytes) -> x509.Certificate:
         decipher_only=False,
     )
     return (
-        x509.CertificateBuilder(name, name, public, x509.random_serial_number(), datetime.now(UTC), NO_END)
+        x509.CertificateBuilder(subject, subject, public, x509.random_serial_number(), datetime.now(UTC), NO_END)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(identifier, critical=False)
@@ -189,28 +202,28 @@ def _signature(private: Key, digest: bytes) -> bytes:
 # -- finding and checking ------------------------------------------------------------------------------------------
 
 
-def _objects(session: pkcs11.Session, kind: ObjectClass) -> list[Key]:
+def _objects(session: pkcs11.Session, name: PairName, kind: ObjectClass) -> list[Key]:
     # list() ends the search before anything is read: PKCS#11 allows one active search per session.
-    return list(session.get_objects({Attribute.CLASS: kind, Attribute.LABEL: LABEL, Attribute.TOKEN: True}))
+    return list(session.get_objects({Attribute.CLASS: kind, Attribute.LABEL: name.label, Attribute.TOKEN: True}))
 
 
-def _only(session: pkcs11.Session, kind: ObjectClass) -> Key:
-    found = _objects(session, kind)
+def _only(session: pkcs11.Session, name: PairName, kind: ObjectClass) -> Key:
+    found = _objects(session, name, kind)
     if len(found) != 1:
-        raise AttestationKeyDeviates(f"the token has {len(found)} objects {LABEL} of {kind.name}, not one")
+        raise SigningPairDeviates(f"the token has {len(found)} objects {name.label} of {kind.name}, not one")
     return found[0]
 
 
-def _find(session: pkcs11.Session) -> _Held | None:
+def _find(session: pkcs11.Session, name: PairName) -> _Held | None:
     """The pair's private half and its certificate, checked; None when one of them is still to be made."""
-    if not _objects(session, ObjectClass.PRIVATE_KEY) or not _objects(session, ObjectClass.CERTIFICATE):
+    if not _objects(session, name, ObjectClass.PRIVATE_KEY) or not _objects(session, name, ObjectClass.CERTIFICATE):
         return None
-    private, kept = _only(session, ObjectClass.PRIVATE_KEY), _only(session, ObjectClass.CERTIFICATE)
+    private, kept = _only(session, name, ObjectClass.PRIVATE_KEY), _only(session, name, ObjectClass.CERTIFICATE)
     for attribute, wanted in _EXPECTED.items():
         if _read(private, attribute) != wanted:
-            raise AttestationKeyDeviates(f"{LABEL}: {attribute.name} is not {wanted}")
+            raise SigningPairDeviates(f"{name.label}: {attribute.name} is not {wanted}")
     certificate: bytes = kept[Attribute.VALUE]
-    _check_pair(certificate, lambda digest: _signature(private, digest))
+    _check_pair(name, certificate, lambda digest: _signature(private, digest))
     return _Held(private, certificate)
 
 
@@ -221,11 +234,11 @@ def _read(key: Key, attribute: Attribute) -> object:
         return None
 
 
-def _check_pair(certificate: bytes, sign: Callable[[bytes], bytes]) -> None:
+def _check_pair(name: PairName, certificate: bytes, sign: Callable[[bytes], bytes]) -> None:
     """A certificate that somebody put there in place of ours must not become the authority."""
     try:
         public = x509.load_der_x509_certificate(certificate).public_key()
     except ValueError:
-        raise AttestationKeyDeviates(f"{LABEL}: the certificate is none") from None
+        raise SigningPairDeviates(f"{name.label}: the certificate is none") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not ec_verifies(public, sign(_TRIAL), _TRIAL):
-        raise AttestationKeyDeviates(f"{LABEL}: the certificate is another key's")
+        raise SigningPairDeviates(f"{name.label}: the certificate is another key's")

@@ -1,0 +1,78 @@
+"""What an auditor is given: entries, the checkpoint over them and what proves that they follow on what was seen before.
+
+Verified by keystead_verify.py with nothing but the public key. It must not know who may have it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from kms.audit import tree
+from kms.audit.merkle import complete_subtrees, consistency_proof, inclusion_proof
+from kms.audit.models import AuditLeaf, AuditSignature
+
+
+class NothingSealed(Exception):
+    """There is no signed checkpoint that covers what is asked for."""
+
+
+def newest() -> AuditSignature:
+    """The newest signed checkpoint."""
+    found = AuditSignature.objects.select_related("checkpoint").order_by("-checkpoint").first()
+    if found is None:
+        raise NothingSealed
+    return found
+
+
+def write(folder: Path, *, start: int = 0, old: int = 0, progress: Callable[[int], None] = lambda _done: None) -> int:
+    """A bundle of the entries from ``start`` to the newest checkpoint; ``old`` is the size that the auditor knows.
+
+    Returns how many entries are in it. ``progress`` is told every 10,000.
+    """
+    signed = newest()
+    size = signed.checkpoint_id
+    if not 0 <= start <= size or old > size:
+        raise NothingSealed
+    folder.mkdir(parents=True, exist_ok=True)
+    read = tree.reader()
+    before = [read(level, index) for level, index in complete_subtrees(0, start)]
+    _write_json(folder / "before.json", {"size": start, "hashes": encoded(before)})
+    if 0 < old < start:
+        _write_json(folder / "consistency.json", {"proof": encoded(consistency_proof(read, old, start))})
+    with (folder / "entries.jsonl").open("wb") as file:
+        for number, line in enumerate(tree.lines(start, size), 1):
+            file.write(line + b"\n")
+            if number % 10_000 == 0:
+                progress(number)
+    # Last: a folder without a checkpoint is one that was not finished.
+    (folder / "checkpoint").write_text(signed.note, encoding="utf-8")
+    return size - start
+
+
+def entry_proof(leaf: AuditLeaf) -> dict[str, object]:
+    """One entry with its inclusion proof, as keystead_verify.py reads it."""
+    signed = newest()
+    if leaf.index >= signed.checkpoint_id:
+        raise NothingSealed
+    (line,) = tree.lines(leaf.index, leaf.index + 1)
+    proof = inclusion_proof(tree.reader(), leaf.index, signed.checkpoint_id)
+    return {"checkpoint": signed.note, "entry": line.decode(), "index": leaf.index, "proof": encoded(proof)}
+
+
+def consistency(old: int) -> dict[str, object]:
+    """That the newest checkpoint extends the one of ``old`` entries."""
+    signed = newest()
+    if not 0 <= old <= signed.checkpoint_id:
+        raise NothingSealed
+    return {"checkpoint": signed.note, "proof": encoded(consistency_proof(tree.reader(), old, signed.checkpoint_id))}
+
+
+def encoded(hashes: Iterable[bytes]) -> list[str]:
+    return [base64.b64encode(each).decode() for each in hashes]
+
+
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+"""Verify what a Keystead server exported of its record, trusting nobody: one file, to be read before it is run.
+
+It needs Python 3.11 and `cryptography`, the server's public key as the auditor was given it, and, to see that history
+was not rewritten, a checkpoint that the auditor kept from an earlier visit.
+
+    keystead_verify.py bundle FOLDER --key KEY [--old CHECKPOINT]    every entry of an export
+    keystead_verify.py entry FILE --key KEY                          one entry, by its inclusion proof
+    keystead_verify.py consistency FILE --key KEY --old CHECKPOINT   that a checkpoint extends an older one
+
+Formats: Merkle trees and proofs of RFC 6962 and RFC 9162 §2.1; checkpoints and keys of C2SP tlog-checkpoint and
+signed-note, signature type 2 (ECDSA P-256, SHA-256). Exit status: 0 holds, 1 does not, 2 cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+# The server writes an entry each minute; a longer silence is shown to the auditor.
+SILENCE = timedelta(minutes=5)
+
+
+class DoesNotHold(Exception):
+    """Something was changed, or is not what it says it is."""
+
+
+class Unreadable(Exception):
+    """The input is not in the format; nothing can be said about it."""
+
+
+# -- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """A verifier key: ``name+id+base64(type || public key)``."""
+
+    name: str
+    id: bytes
+    public: EllipticCurvePublicKey
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        try:
+            name, identifier, encoded = text.strip().split("+", 2)
+            raw = _base64(encoded)
+            public = load_der_public_key(raw[1:])
+        except (ValueError, binascii.Error) as error:
+            raise Unreadable("the key is not a verifier key") from error
+        if raw[:1] != b"\x02" or not isinstance(public, EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+            raise Unreadable("the key is not of signature type 2 (ECDSA P-256)")
+        if identifier != hashlib.sha256(raw[1:]).digest()[:4].hex():
+            raise Unreadable("the key's id is not that of the key")
+        return cls(name, bytes.fromhex(identifier), public)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    origin: str
+    size: int
+    root: bytes
+
+
+def opened(note: str, key: Key) -> Checkpoint:
+    """The checkpoint of a signed note, if the key signed it."""
+    text, separator, signatures = note.partition("\n\n")
+    if not separator or not signatures.endswith("\n"):
+        raise Unreadable("the checkpoint has no signature")
+    text += "\n"
+    for line in signatures[:-1].split("\n"):
+        dash, name, encoded = [*line.split(" "), "", ""][:3]
+        try:
+            blob = _base64(encoded)
+        except (ValueError, binascii.Error):
+            continue
+        if dash != "\N{EM DASH}" or name != key.name or blob[:4] != key.id:
+            continue
+        try:
+            key.public.verify(blob[4:], text.encode(), ECDSA(SHA256()))
+        except InvalidSignature:
+            raise DoesNotHold("the signature on the checkpoint is not the key's") from None
+        return _parsed(text)
+    raise DoesNotHold("the checkpoint carries no signature by the key")
+
+
+def _parsed(text: str) -> Checkpoint:
+    lines = text.split("\n")
+    try:
+        origin, size, root = lines[0], lines[1], _base64(lines[2])
+    except (IndexError, ValueError, binascii.Error):
+        raise Unreadable("the checkpoint is not in the format") from None
+    if not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != 32 or lines[3:] != [""]:
+        raise Unreadable("the checkpoint is not in the format")
+    return Checkpoint(origin, int(size), root)
+
+
+# -- trees ---------------------------------------------------------------------------------------------------------
+
+
+def leaf_hash(line: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + line).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """The right edge of a growing tree: the complete subtrees that make up ``size``, largest first."""
+
+    def __init__(self, size: int, hashes: Iterable[bytes]) -> None:
+        self.size, self.hashes = size, list(hashes)
+        if size < 0 or len(self.hashes) != bin(size).count("1"):
+            raise Unreadable("the hashes of what came before do not fit its size")
+
+    def append(self, leaf: bytes) -> None:
+        index = self.size
+        while index & 1:
+            leaf = node_hash(self.hashes.pop(), leaf)
+            index >>= 1
+        self.hashes.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.hashes:
+            return hashlib.sha256(b"").digest()
+        root = self.hashes[-1]
+        for left in reversed(self.hashes[:-1]):
+            root = node_hash(left, root)
+        return root
+
+
+def check_inclusion(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> None:
+    """RFC 9162 §2.1.3.2."""
+    if not 0 <= index < size:
+        raise DoesNotHold("the tree has no such entry")
+    first, last, reached = index, size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            raise DoesNotHold("the inclusion proof is too long")
+        if first & 1 or first == last:
+            reached = node_hash(sibling, reached)
+            while not first & 1 and first != 0:
+                first, last = first >> 1, last >> 1
+        else:
+            reached = node_hash(reached, sibling)
+        first, last = first >> 1, last >> 1
+    if last != 0 or reached != root:
+        raise DoesNotHold("the inclusion proof does not lead to the root")
+
+
+def check_consistency(old: Checkpoint, new: Checkpoint, path: list[bytes]) -> None:
+    """RFC 9162 §2.1.4.2."""
+    if old.origin != new.origin:
+        raise DoesNotHold(f"the checkpoints are of two logs: {old.origin} and {new.origin}")
+    if old.size > new.size:
+        raise DoesNotHold(f"the log has shrunk from {old.size} entries to {new.size}")
+    if old.size in (0, new.size):
+        if path or (old.size and old.root != new.root):
+            raise DoesNotHold("two roots for one size")
+        return
+    if old.size & (old.size - 1) == 0:
+        path = [old.root, *path]
+    if not path:
+        raise DoesNotHold("the consistency proof is empty")
+    first, last = old.size - 1, new.size - 1
+    while first & 1:
+        first, last = first >> 1, last >> 1
+    before = after = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            raise DoesNotHold("the consistency proof is too long")
+        if first & 1 or first == last:
+            before, after = node_hash(sibling, before), node_hash(sibling, after)
+            while not first & 1 and first != 0:
+                first, last = first >> 1, last >> 1
+        else:
+            after = node_hash(after, sibling)
+        first, last = first >> 1, last >> 1
+    if last != 0 or before != old.root or after != new.root:
+        raise DoesNotHold("the newer checkpoint does not extend the older one: history was rewritten")
+
+
+# -- what is verified ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was found to hold, for a reader."""
+
+    checkpoint: Checkpoint
+    entries: int = 0
+    silences: tuple[str, ...] = ()
+
+
+def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
+    """Every entry from the bundle's start to the checkpoint, and that the older checkpoint lies on the way."""
+    new = opened(_text(folder / "checkpoint"), key)
+    before = _json(folder / "before.json")
+    tree = Tree(_number(before, "size"), _hashes(before, "hashes"))
+    start, met, silences = tree.size, False, _Silences()
+    if old is not None and old.size < start:
+        start_point = Checkpoint(new.origin, tree.size, tree.root())
+        check_consistency(old, start_point, _hashes(_json(folder / "consistency.json"), "proof"))
+        met = True
+    if old is not None and old.size == start:
+        _same(old, new, tree)
+        met = True
+    for line in _lines(folder / "entries.jsonl"):
+        tree.append(leaf_hash(line))
+        silences.see(line, tree.size)
+        if old is not None and tree.size == old.size:
+            _same(old, new, tree)
+            met = True
+    if tree.size != new.size:
+        raise DoesNotHold(f"the checkpoint is over {new.size} entries, the bundle ends after {tree.size}")
+    if tree.root() != new.root:
+        raise DoesNotHold("the entries are not those that the checkpoint was signed over")
+    if old is not None and not met:
+        raise DoesNotHold(f"the older checkpoint is over {old.size} entries: more than there are now")
+    return Summary(new, tree.size - start, tuple(silences.found))
+
+
+def verify_entry(proof: dict[str, Any], key: Key) -> Summary:
+    checkpoint = opened(_string(proof, "checkpoint"), key)
+    leaf = leaf_hash(_string(proof, "entry").encode())
+    check_inclusion(leaf, _number(proof, "index"), checkpoint.size, _hashes(proof, "proof"), checkpoint.root)
+    return Summary(checkpoint, 1)
+
+
+def verify_consistency(proof: dict[str, Any], key: Key, old: Checkpoint) -> Summary:
+    checkpoint = opened(_string(proof, "checkpoint"), key)
+    check_consistency(old, checkpoint, _hashes(proof, "proof"))
+    return Summary(checkpoint)
+
+
+def _same(old: Checkpoint, new: Checkpoint, tree: Tree) -> None:
+    if old.origin != new.origin:
+        raise DoesNotHold(f"the checkpoints are of two logs: {old.origin} and {new.origin}")
+    if old.root != tree.root():
+        raise DoesNotHold(f"the first {old.size} entries are not those of the older checkpoint: history was rewritten")
+
+
+class _Silences:
+    """Stretches without an entry. A server that was off has them as well: they are shown, and no failure."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self._last: datetime | None = None
+
+    def see(self, line: bytes, number: int) -> None:
+        # The time is the third field; parsing every line whole would halve the speed.
+        marker = line.find(b'"time":"')
+        try:
+            time = datetime.fromisoformat(line[marker + 8 : marker + 34].decode()) if marker >= 0 else None
+        except ValueError:
+            time = None
+        if time is None:
+            raise Unreadable(f"entry {number} has no time")
+        if self._last is not None and time - self._last > SILENCE:
+            self.found.append(f"nothing from {self._last} to {time}, before entry {number}")
+        self._last = time
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{path.name} cannot be read") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except ValueError as error:
+        raise Unreadable(f"{path.name} is not JSON") from error
+    if not isinstance(found, dict):
+        raise Unreadable(f"{path.name} is not an object")
+    return found
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    raise DoesNotHold("the last line of the entries is cut off")
+                yield line[:-1]
+    except OSError as error:
+        raise Unreadable(f"{path.name} cannot be read") from error
+
+
+def _base64(text: str) -> bytes:
+    """One text for each value: bits that base64 leaves unused are zero."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("not canonical base64")
+    return raw
+
+
+def _number(found: dict[str, Any], name: str) -> int:
+    if type(found.get(name)) is not int:
+        raise Unreadable(f"{name} is not a number")
+    number: int = found[name]
+    return number
+
+
+def _string(found: dict[str, Any], name: str) -> str:
+    if not isinstance(found.get(name), str):
+        raise Unreadable(f"{name} is not text")
+    text: str = found[name]
+    return text
+
+
+def _hashes(found: dict[str, Any], name: str) -> list[bytes]:
+    """Each is base64 of 32 bytes."""
+    try:
+        hashes = [_base64(each) for each in found[name]]
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise Unreadable(f"{name} is not a list of hashes") from error
+    if any(len(each) != 32 for each in hashes):
+        raise Unreadable(f"{name} is not a list of hashes")
+    return hashes
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Verify what a Keystead server exported of its record.")
+    parser.add_argument("what", choices=["bundle", "entry", "consistency"])
+    parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof")
+    parser.add_argument("--key", required=True, help="the verifier key, or a file that holds it")
+    parser.add_argument("--old", type=Path, help="a checkpoint from an earlier visit")
+    wanted = parser.parse_args(arguments)
+    try:
+        key = Key.parse(_text(Path(wanted.key)) if Path(wanted.key).is_file() else wanted.key)
+        old = opened(_text(wanted.old), key) if wanted.old else None
+        summary = _verified(wanted.what, wanted.path, key, old)
+    except DoesNotHold as error:
+        print(f"DOES NOT HOLD: {error}")
+        return 1
+    except Unreadable as error:
+        print(f"cannot be verified: {error}")
+        return 2
+    for silence in summary.silences:
+        print(f"note: {silence}")
+    seen = "" if old is None else f", and extends the {old.size} entries of the older checkpoint"
+    print(f"holds: {summary.entries} entries under {summary.checkpoint.origin}, size {summary.checkpoint.size}{seen}")
+    return 0
+
+
+def _verified(what: str, path: Path, key: Key, old: Checkpoint | None) -> Summary:
+    if what == "bundle":
+        return verify_bundle(path, key, old)
+    if what == "entry":
+        return verify_entry(_json(path), key)
+    if old is None:
+        raise Unreadable("--old is needed to verify consistency")
+    return verify_consistency(_json(path), key, old)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

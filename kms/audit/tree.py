@@ -1,0 +1,64 @@
+"""The sealed tree, read from its rows: roots, proofs, and the entries behind the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from kms.audit.leaf import SELECTED, line_of
+from kms.audit.merkle import Read, folded, leaf_hash
+from kms.audit.models import AuditLeaf, AuditNode
+from kms.audit.sealer import KEPT_LEVELS
+
+_LINES = (
+    f"SELECT hash, {SELECTED} FROM audit_leaf JOIN audit_entry USING (sequence) "  # noqa: S608 - built from constants
+    "WHERE index >= %s AND index < %s ORDER BY index"
+)
+_PAGE = 5_000
+
+
+def reader() -> Read:
+    """For one proof: what it read it does not read again."""
+    seen: dict[tuple[int, int], bytes] = {}
+
+    def read(level: int, index: int) -> bytes:
+        if (level, index) not in seen:
+            seen[level, index] = _subtree(level, index)
+        return seen[level, index]
+
+    return read
+
+
+def _subtree(level: int, index: int) -> bytes:
+    """From the kept level below: at most 128 neighbours."""
+    kept, above = divmod(level, KEPT_LEVELS)
+    first, last = index << above, (index + 1) << above
+    rows: QuerySet[Any] = AuditLeaf.objects.all() if kept == 0 else AuditNode.objects.filter(level=kept)
+    here = rows.filter(index__gte=first, index__lt=last).order_by("index")
+    found = [bytes(each) for each in here.values_list("hash", flat=True)]
+    if len(found) != last - first:
+        raise RecordDamaged(f"the tree lacks hashes at level {level}, index {index}")
+    return folded(found)
+
+
+class RecordDamaged(Exception):
+    """What was sealed is not there any more."""
+
+
+def lines(start: int, end: int) -> Iterator[bytes]:
+    """The entries of these leaves as they were hashed, in order. One that is gone or changed is damage."""
+    for first in range(start, end, _PAGE):
+        last = min(first + _PAGE, end)
+        with connection.cursor() as cursor:
+            cursor.execute(_LINES, [first, last])
+            rows = cursor.fetchall()
+        if len(rows) != last - first:
+            raise RecordDamaged(f"{last - first - len(rows)} of the entries {first} to {last} are not there any more")
+        for number, (hashed, *row) in enumerate(rows, first):
+            line = line_of(row)
+            if leaf_hash(line) != bytes(hashed):
+                raise RecordDamaged(f"entry {row[0]} is not what was sealed as leaf {number}")
+            yield line
