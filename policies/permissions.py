@@ -30,6 +30,8 @@ class Permission(StrEnum):
     OWN_EMAIL = "self.email"
     OWN_USER_DELETE = "self.delete"
     USER_RESCUE = "user.rescue"
+    RECORD_EXPORT = "record.export"
+    RECORD_EPOCH = "record.open-epoch"
     CODE_REQUEST = "code.request"
     CODE_REDEEM = "code.redeem"
     DIGEST = "data.digest"
@@ -230,6 +232,8 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         ),
         Permission.OWN_USER_DELETE: PermissionSpec(_S, "delete oneself", sensitive=True, identity=True),
         Permission.USER_RESCUE: PermissionSpec(_H, "let a person in again who lost every way in"),
+        Permission.RECORD_EXPORT: PermissionSpec(_H, "export the record of every account"),
+        Permission.RECORD_EPOCH: PermissionSpec(_H, "go on with a record that was set back"),
         Permission.CODE_REQUEST: PermissionSpec(_P, "ask for a code by mail"),
         Permission.CODE_REDEEM: PermissionSpec(_P, "use a code that came by mail"),
         Permission.DIGEST: PermissionSpec(_S, "hash data without a key"),

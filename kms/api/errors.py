@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from accounts.errors import NotAuthenticated
 from kms.api.wire.base import WireError
-from kms.audit.errors import RecordUnavailable
+from kms.audit.errors import RecordUnavailable, RecordUntrusted
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.hsm.errors import BlobRejected, DataRejected, MechanismRefused, ModuleError, ModuleSealed, ModuleUnavailable
 from kms.operations.errors import (
@@ -66,6 +66,7 @@ _TABLE: tuple[tuple[type[Exception], int, str | None], ...] = (
     (ModuleSealed, 503, "The server is sealed: its cryptographic module does not accept it"),
     (ModuleUnavailable, 503, "The cryptographic module is not available; try again"),
     (ProviderUnavailable, 503, None),
+    (RecordUntrusted, 503, "The server is sealed: its record is not the one that it wrote; an operator has to look"),
     (RecordUnavailable, 503, "The audit log is not available, so nothing was done"),
     (TooBusy, 503, "Too many changes at once; try again"),
     (ModuleError, 503, "The cryptographic module failed; try again"),

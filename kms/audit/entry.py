@@ -80,6 +80,7 @@ ALLOWED_DETAILS = frozenset(
         "by_password",
         "user_verified",
         "codes_left",
+        "epoch",
     }
 )
 

@@ -99,11 +99,9 @@ class Sealer:
         last = entries[-1]
         state.size, state.frontier = frontier.size, frontier.hashes
         state.txid, state.sequence = int(str(last[0])), int(str(last[1]))
-        AuditCheckpoint.objects.create(size=state.size, origin=self.origin(state.epoch), root=frontier.root())
-
-    def origin(self, epoch: int) -> str:
-        """An epoch's log is one of its own: what a rollback lost is in none that comes after it."""
-        return f"keystead/{self._deployment}/record/{epoch}"
+        AuditCheckpoint.objects.create(
+            size=state.size, origin=origin(self._deployment, state.epoch), root=frontier.root()
+        )
 
     def _sign(self) -> None:
         """The newest root, once it is committed: two sealers who do it at once sign the same text."""
@@ -114,6 +112,11 @@ class Sealer:
         text = Checkpoint(row.origin, row.size, bytes(row.root)).text()
         note = signed_note(text, signer.name, signer.spki, signer.sign)
         AuditSignature.objects.bulk_create([AuditSignature(checkpoint=row, note=note)], ignore_conflicts=True)
+
+
+def origin(deployment: UUID, epoch: int) -> str:
+    """An epoch's log is one of its own: what a rollback lost is in none that comes after it."""
+    return f"keystead/{deployment}/record/{epoch}"
 
 
 def _own_turn() -> Sealing | None:

@@ -12,16 +12,25 @@ from django.db import close_old_connections
 
 from kms.operations.keeper import Keeper
 from kms.operations.mailing import Mailer
+from kms.operations.sealing import SealingTurns
 
 logger = logging.getLogger(__name__)
 
 MAIL_SECONDS = 2.0
+SEAL_SECONDS = 1.0
 
 
 def start(seconds: float) -> threading.Thread:
-    """Turn every ``seconds``, more or less, until the process ends; mails go out sooner."""
+    """Turn every ``seconds``, more or less, until the process ends; mails go out sooner, and the record is sealed."""
+    _thread("sealer", SEAL_SECONDS, _first_turn(SealingTurns()))
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     return _thread("keeper", seconds, Keeper().turn)
+
+
+def _first_turn(turns: SealingTurns) -> Callable[[], None]:
+    """The first at once: nothing is served before the record was compared."""
+    _turn("sealer", turns.turn)
+    return turns.turn
 
 
 def _thread(name: str, seconds: float, turn: Callable[[], object]) -> threading.Thread:
@@ -35,10 +44,14 @@ def _run(name: str, seconds: float, turn: Callable[[], object]) -> None:
     while True:
         # So that the processes of a machine do not all knock at once; not a secret.
         pause.wait(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
-        try:
-            turn()
-        except Exception:
-            # A turn that fails is tried again; a thread that ended would stop its work in silence.
-            logger.exception("the %s's turn failed", name)
-        finally:
-            close_old_connections()
+        _turn(name, turn)
+
+
+def _turn(name: str, turn: Callable[[], object]) -> None:
+    try:
+        turn()
+    except Exception:
+        # A turn that fails is tried again; a thread that ended would stop its work in silence.
+        logger.exception("the %s's turn failed", name)
+    finally:
+        close_old_connections()

@@ -287,3 +287,9 @@ class CryptographicModule(Protocol):
 
     def sign_checkpoint(self, digest: bytes) -> bytes:
         """ECDSA over a SHA-256 digest by the record's key, raw ``r || s``: for checkpoints of the record only."""
+
+    def keep(self, value: bytes) -> None:
+        """Let the token remember up to 1 KiB, in place of what it remembered before."""
+
+    def recall(self) -> list[bytes]:
+        """What it remembers: nothing, one value, or two when somebody died in the middle of ``keep``."""

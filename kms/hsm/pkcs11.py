@@ -20,6 +20,7 @@ from kms.hsm.module import KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, W
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
 from kms.hsm.signing_pair import ATTESTATION, RECORD, SigningPair
+from kms.hsm.token_memory import TokenMemory
 from kms.secret import SecretBytes
 
 HANDLE_LIFETIME_SECONDS = 600.0
@@ -46,6 +47,7 @@ class Pkcs11Module:
         self._cache: HandleCache[TokenKey] = HandleCache(cache_size, HANDLE_LIFETIME_SECONDS)
         self._attestation = SigningPair(self._connection, ATTESTATION)
         self._record = SigningPair(self._connection, RECORD)
+        self._memory = TokenMemory(self._connection)
         self._connection.on_detach = self._cache.clear
         self._connection.on_pressure = self._cache.evict_half
 
@@ -159,6 +161,12 @@ class Pkcs11Module:
 
     def sign_checkpoint(self, digest: bytes) -> bytes:
         return self._record.sign(digest)
+
+    def keep(self, value: bytes) -> None:
+        self._memory.keep(value)
+
+    def recall(self) -> list[bytes]:
+        return self._memory.recall()
 
     # -- health and life -------------------------------------------------------------------------------------------
 

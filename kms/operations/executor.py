@@ -35,6 +35,7 @@ from kms.audit import log
 from kms.audit.entry import AuditEntry, CallContext, Category, Outcome
 from kms.audit.errors import RecordUnavailable
 from kms.audit.log import Verdict, group_commit
+from kms.audit.trust import trust
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.hsm.errors import (
     BlobRejected,
@@ -97,6 +98,7 @@ class _Ending:
 
 def execute(principal: Principal, command: Command, *, context: CallContext | None = None) -> Any:
     """Carry out a command for a principal and return its result, recorded. Raises what the ending was."""
+    trust.demand()
     operation = operation_of(command)
     context = context or CallContext()
     if operation.plane is Plane.CONTROL:
@@ -121,6 +123,7 @@ def execute_approved(principal: Principal, command: Command, *, context: CallCon
 
 async def execute_async(principal: Principal, command: Command, *, context: CallContext) -> Any:
     """``execute`` for the event loop: on a cache hit nothing blocks it but the token's microseconds."""
+    trust.demand()
     operation = operation_of(command)
     if operation.plane is Plane.CONTROL:
         return await off_loop(execute, principal, command, context=context)

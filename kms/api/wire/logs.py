@@ -60,8 +60,8 @@ def entry_id(sequence: int) -> UUID:
     return UUID(int=_VERSION_8 | sequence)
 
 
-def _sequence(identity: UUID | None) -> int | None:
-    return None if identity is None else identity.int & ((1 << _SEQUENCE_BITS) - 1)
+def sequence_of(identity: UUID) -> int:
+    return identity.int & ((1 << _SEQUENCE_BITS) - 1)
 
 
 def _read(call: WireCall) -> ReadAudit:
@@ -81,7 +81,7 @@ def _read(call: WireCall) -> ReadAudit:
     return ReadAudit(
         limit=min(size, MAX_PAGE),
         offset=wanted.from_ or 0,
-        before=_sequence(wanted.previous_id),
+        before=None if wanted.previous_id is None else sequence_of(wanted.previous_id),
         since=moment_of(wanted.range_from, "range_from"),
         until=moment_of(wanted.range_to, "range_to"),
         categories=_words(wanted.action_type, ACTION_TYPES, "action_type"),
