@@ -164,7 +164,7 @@ def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
     account = account_target(call)
     return (
         Resolved(Permission.USER_INVITE, account),
-        *groups_to_join(call, command.groups, Permission.GROUP_USERS_MANAGE),
+        *groups_to_join(call, command.groups, Permission.GROUP_USERS_ADD),
     )
 
 

@@ -283,10 +283,22 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     if named and command.user != call.principal.id:
         raise InvalidRequest("A person's names and description are their own to change")
     target = user_target(command.user, call.account)
-    needed = [Permission.USER_UPDATE_ROLE] if command.role is not None or groups else []
+    needed = [Permission.USER_UPDATE_ROLE] if command.role is not None else []
     needed += [Permission.USER_UPDATE_STATE] if command.enabled is not None else []
-    resolved = [Resolved(permission, target, found) for permission in needed or [Permission.USER_UPDATE_ROLE]]
-    return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS_MANAGE))
+    least = Permission.USER_GET if groups else Permission.USER_UPDATE_ROLE
+    resolved = [Resolved(permission, target, found) for permission in needed or [least]]
+    return (*resolved, *_resolve_groups(call, command))
+
+
+def _resolve_groups(call: Call, command: UpdateUser) -> list[Resolved]:
+    """Who comes in, whose role changes, and who leaves: each is a right of its own, in each group."""
+    held = GroupMembership.objects.filter(user=command.user, group_id__in=command.set_groups)
+    inside = set(held.values_list("group_id", flat=True))
+    return [
+        *groups_to_join(call, command.set_groups.keys() - inside, Permission.GROUP_USERS_ADD),
+        *groups_to_join(call, inside, Permission.GROUP_USERS_ROLE),
+        *groups_to_join(call, command.remove_groups, Permission.GROUP_USERS_REMOVE),
+    ]
 
 
 _operation = control(Category.ADMINISTRATIVE)
