@@ -9,6 +9,7 @@ from uuid import UUID
 
 from kms.api.wire import (
     accounts,
+    approvals,
     apps,
     attestation,
     auth_config,
@@ -45,6 +46,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *second_factors.ENDPOINTS,
     *accounts.ENDPOINTS,
     *auth_config.ENDPOINTS,
+    *approvals.ENDPOINTS,
     *roles.ENDPOINTS,
     *users.ENDPOINTS,
     *user_codes.ENDPOINTS,

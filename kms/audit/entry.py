@@ -80,6 +80,8 @@ ALLOWED_DETAILS = frozenset(
         "by_password",
         "user_verified",
         "codes_left",
+        "approval",
+        "approvers",
     }
 )
 

@@ -50,6 +50,7 @@ from kms.operations.command import Call, Ceremony, Command, Operation, Plane, Re
 from kms.operations.errors import (
     AccessDenied,
     ApprovalRequired,
+    CarriedOut,
     Conflict,
     CredentialStale,
     NotFound,
@@ -260,7 +261,7 @@ def _control_attempt(
                 ceremony.close(call, result)
             log.append(_entry(call, command, operation, None, started))
         return result
-    except (CredentialStale, OperationalError):
+    except (CredentialStale, CarriedOut, OperationalError):
         raise
     except Exception as raised:
         error = _domain_error(raised)

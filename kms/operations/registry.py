@@ -7,6 +7,7 @@ from typing import Any
 from kms.operations import (
     accounts,
     agreement,
+    approvals,
     apps,
     attestation,
     batches,
@@ -75,6 +76,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *session_lists.OPERATIONS,
     *saml.OPERATIONS,
     *roles.OPERATIONS,
+    *approvals.OPERATIONS,
     *external_roles.OPERATIONS,
     *ldap.OPERATIONS,
     *second_factors.OPERATIONS,

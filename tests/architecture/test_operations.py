@@ -101,6 +101,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "CreateExternalRole": {"name": "cn=g,dc=org", "kind": "ldap-group", "source_id": ONE},
     "TestLdapConfig": {"ldap": {"name": "d", "ldap_url": "ldaps://d", **_DIRECTORY}},
     "LdapSearch": {"filters": [{"name": "cn", "value": "x"}], "scope": "whole-subtree"},
+    "CreateApprovalRequest": {"method": "GET", "operation": f"/crypto/v1/keys/{ONE}"},
     "CreateApp": {"name": "a", "add_groups": {str(ONE): []}},
 }
 
