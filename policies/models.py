@@ -20,6 +20,7 @@ class Demands(models.Model):
 
     quorum = models.JSONField(null=True)
     guarded = models.JSONField(default=list)
+    protection = models.JSONField(null=True, help_text="what was chosen to be guarded, as policies.guarded keeps it")
     cryptographic = models.JSONField(null=True, help_text="cryptographic.CryptographicPolicy")
     metadata = models.JSONField(null=True, help_text="what attributes objects must and must not have")
     clients = models.JSONField(default=dict, help_text="settings that client programs ask for, by program")

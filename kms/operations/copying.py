@@ -35,6 +35,7 @@ from kms.operations.managed_object import (
     row_binding,
     state_of,
 )
+from kms.operations.quorum_policies import inherit
 from kms.operations.transient import made_here
 from policies.permissions import Permission
 
@@ -68,6 +69,7 @@ def copy_object(call: Call, command: CopyObject, source: SecurityObject, group: 
     row.state = _state(state, template, call)
     row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
     row.never_exportable = source.never_exportable
+    inherit(row, source, command.changes.quorum)
     call.details["subject"] = str(source.id)
     return _carried(call, row, spec, template, _Source.of_row(source))
 
@@ -159,7 +161,7 @@ def follow(call: Call, copy: SecurityObject, source: SecurityObject, name: str) 
     )
     row = making.new_row(call, template, copy.group, spec, public_only=source.public_only)
     row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
-    row.never_exportable = source.never_exportable
+    row.never_exportable, row.quorum = source.never_exportable, copy.quorum
     return _carried(call, row, spec, template, _Source.of_row(source)).row
 
 

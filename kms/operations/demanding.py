@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from accounts.models import Account, Group
-from kms.operations import approval_settings
+from kms.operations import approval_settings, quorum_policies
 from kms.operations.approval_settings import ApprovalSettings
 from kms.operations.command import Call, Resolved
+from kms.operations.quorum_policies import QuorumPolicy
 from policies.decision import Target
 from policies.models import AccountPolicy, GroupPolicy
 from policies.permissions import Permission
@@ -25,6 +26,7 @@ class PolicyChange:
     """The parts that are to change; None leaves one as it is."""
 
     approval_settings: ApprovalSettings | None = None
+    quorum: QuorumPolicy | None = None
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         for each in fields(self):
@@ -49,6 +51,7 @@ class Part:
 
 PARTS = {
     "approval_settings": Part(approval_settings.needs, approval_settings.write),
+    "quorum": Part(quorum_policies.needs, quorum_policies.write),
 }
 
 

@@ -28,6 +28,7 @@ from kms.operations import check_value
 from kms.operations.authority import object_target
 from kms.operations.command import Call
 from kms.operations.managed_object import ObjectView, check_period, checked_operations, row_binding, save, view_of
+from kms.operations.quorum_policies import QuorumPolicy, stored_on_object
 from kms.operations.transient import make_transient
 from kms.secret import SecretBytes
 
@@ -59,6 +60,7 @@ class ObjectTemplate:
     options: KeyOptions = NO_OPTIONS
     rotation: RotationPolicy | None = None
     publication: Publication | None = None
+    quorum: QuorumPolicy | None = None
     check_value: str | None = None
     check_value_method: str | None = None
 
@@ -139,6 +141,7 @@ def new_row(
         custom_metadata=dict(template.custom_metadata),
         options=options.stored(),
         publication=None if template.publication is None else template.publication.stored(),
+        quorum=None if template.quorum is None else stored_on_object(call, template.quorum),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
@@ -212,8 +215,9 @@ def refuse_limits_of_transient(template: ObjectTemplate) -> None:
     if template.period != Cryptoperiod() or not template.enabled or template.pre_active:
         raise ParameterInvalid("a transient key is active for a day at most: it takes no dates and is not disabled")
     limited = NO_OPTIONS.changed(template.options) != NO_OPTIONS
-    if limited or template.rotation is not None or template.publication is not None:
-        raise ParameterInvalid("a transient key carries no options, rotation policy or publication")
+    policies = (template.rotation, template.publication, template.quorum)
+    if limited or any(policy is not None for policy in policies):
+        raise ParameterInvalid("a transient key carries no options, rotation or approval policy, or publication")
 
 
 def check_publication(kind: str, publication: Publication | None) -> None:

@@ -39,6 +39,7 @@ from kms.operations.managed_object import (
     state_of,
 )
 from kms.operations.queries import shown
+from kms.operations.quorum_policies import QuorumPolicy, stored_on_object
 from policies.permissions import Permission
 
 
@@ -61,6 +62,7 @@ class UpdateObject(Command):
     options: KeyOptions | None = None
     rotation: RotationPolicy | None = None
     publication: Publication | None = None
+    quorum: QuorumPolicy | None = None
     ended: frozenset[str] = frozenset()
 
 
@@ -77,6 +79,7 @@ _FIELD_PERMISSIONS: Mapping[str, Permission] = {
     "options": Permission.OBJECT_UPDATE_POLICIES,
     "rotation": Permission.OBJECT_UPDATE_POLICIES,
     "publication": Permission.OBJECT_UPDATE_POLICIES,
+    "quorum": Permission.OBJECT_UPDATE_POLICIES,
 }
 
 
@@ -96,6 +99,8 @@ def update_object(call: Call, command: UpdateObject, row: SecurityObject, *other
         row.group = others[-1]
     _change_period(row, command, call.now)
     _change_policies(row, command, call.now)
+    if command.quorum is not None:
+        row.quorum = stored_on_object(call, command.quorum)
     _change_bound(row, command)
     save(row)
     return shown(call, [row])[0]

@@ -23,6 +23,7 @@ from kms.api.wire.base import (
     wire_time,
 )
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
+from kms.api.wire.quorum_policies import AccountApprovalPolicy, Remove, account_policy, wire_account_policy
 from kms.operations.accounts import (
     AccountView,
     CreateAccount,
@@ -34,6 +35,7 @@ from kms.operations.accounts import (
 )
 from kms.operations.approval_settings import ApprovalSettings
 from kms.operations.demanding import PolicyChange
+from kms.operations.quorum_policies import policy_in
 from policies.models import AccountPolicy
 
 
@@ -46,7 +48,7 @@ class AccountRequest(Request):
     custom_metadata: dict[str, str] | None = None
     add_ldap: list[AuthConfigLdap] | None = None
     add_logging_configs: Any = None
-    approval_policy: Any = None
+    approval_policy: AccountApprovalPolicy | Remove | None = None
     approval_request_expiry: int | None = None
     auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: bool | None = None
@@ -87,7 +89,7 @@ _APPROVALS = frozenset(
         "retain_expired_requests",
     }
 )
-_POLICY = _APPROVALS
+_POLICY = _APPROVALS | {"approval_policy"}
 _ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
@@ -112,6 +114,7 @@ class AccountResponse(Response, omit_defaults=False):
     plugin_enabled: bool = False
     key_history_policy: Mapping[str, int] | None = None
     auth_config: WireAuthConfig | UnsetType = UNSET
+    approval_policy: Mapping[str, Any] | UnsetType = UNSET
     approval_request_expiry: int | UnsetType = UNSET
     check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
     log_expired_pending_requests: bool | UnsetType = UNSET
@@ -175,7 +178,10 @@ def _policy(body: AccountRequest) -> PolicyChange:
         body.log_expired_pending_requests,
         body.retain_expired_requests,
     )
-    return PolicyChange(approval_settings=None if settings == ApprovalSettings() else settings)
+    return PolicyChange(
+        approval_settings=None if settings == ApprovalSettings() else settings,
+        quorum=account_policy(body.approval_policy),
+    )
 
 
 def _list(call: WireCall) -> ListAccounts:
@@ -221,6 +227,7 @@ def account(view: AccountView) -> AccountResponse:
 def _wire_policy(policy: AccountPolicy) -> dict[str, Any]:
     """What the account demands: what is not set is left out."""
     return {
+        "approval_policy": wire_account_policy(policy_in(policy)) or UNSET,
         "approval_request_expiry": UNSET if policy.approval_seconds is None else policy.approval_seconds,
         "check_access_for_sensitive_operation_results": policy.check_results or UNSET,
         "log_expired_pending_requests": policy.log_expired or UNSET,

@@ -23,8 +23,11 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
-from kms.operations.demanding import PolicyChange
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
+from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy, wire_group_policy
+from kms.operations.demanding import PolicyChange, policy_of
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
+from kms.operations.quorum_policies import policy_in
 
 # The vendor's limit. What can be brought back is still there, so the window is a limit on forgetting too.
 MAX_UNDO_SECONDS = 180 * 24 * 3600
@@ -41,9 +44,9 @@ class GroupRequest(Request):
     description: str | None = None
     custom_metadata: dict[str, str] | None = None
     add_hmg: Any = None
-    approval_policy: Any = None
+    approval_policy: GroupApprovalPolicy | Remove | None = None
     auto_scan: Any = None
-    client_configurations: Any = None
+    client_configurations: ClientConfigurations | None = None
     cryptographic_policy: Any = None
     custodian_policy: Any = None
     del_hmg: Any = None
@@ -66,7 +69,9 @@ class GroupRequest(Request):
 
 
 _CLI_NOISE = frozenset(["group_id", "users", "n", "require_2fa", "require_password", "add_quorum_policy"])
-_ACTED_ON = frozenset({"name", "description", "custom_metadata", "key_history_policy"})
+_ACTED_ON = frozenset(
+    {"name", "description", "custom_metadata", "key_history_policy", "approval_policy", "client_configurations"}
+)
 
 
 class GroupResponse(Response):
@@ -79,6 +84,7 @@ class GroupResponse(Response):
     description: str | None = None
     custom_metadata: Mapping[str, str] | None = None
     key_history_policy: Mapping[str, int] | None = None
+    approval_policy: Mapping[str, Any] | None = None
 
 
 _SORTS = {"name": "name", "group_id": "id"}
@@ -149,9 +155,12 @@ def _update(call: WireCall) -> UpdateGroup:
     )
 
 
-def _policy(_body: GroupRequest) -> PolicyChange:
+def _policy(body: GroupRequest) -> PolicyChange:
     """The parts of the group's policy that the request changes."""
-    return PolicyChange()
+    return PolicyChange(
+        clients=client_change(body.client_configurations),
+        quorum=group_policy(body.approval_policy),
+    )
 
 
 def _list(call: WireCall) -> ListGroups:
@@ -173,10 +182,11 @@ def group(row: Group) -> GroupResponse:
         name=row.name,
         creator=creator_of(row.creator_kind, row.creator_id),
         created_at=wire_time(row.created_at) or "",
-        client_configurations={},
+        client_configurations=policy_of(row).clients,
         description=row.description or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
+        approval_policy=wire_group_policy(policy_in(policy_of(row))),
     )
 
 
