@@ -13,6 +13,7 @@ from uuid import UUID
 from accounts.principal import Principal
 from kms.audit.entry import CallContext, Category, Detail
 from kms.crypto.operation import KeyOperation
+from kms.objects.cryptographic_policy import Use
 from policies.decision import Facts, Target
 from policies.grant import Grant
 from policies.permissions import Permission
@@ -153,10 +154,12 @@ class ObjectRef:
 class ObjectNeed:
     """An object, the permission wanted on it and the key operation it must allow.
 
-    ``masking`` is the lesser permission that will do on an object that tokenises: the answer is masked then.
+    ``masking`` is the lesser permission that will do on an object that tokenises: the answer is masked then. ``use`` is
+    what the request says of paddings and hashes.
     """
 
     ref: ObjectRef
     permission: Permission
     operation: KeyOperation | None = None
     masking: Permission | None = None
+    use: Use | None = None

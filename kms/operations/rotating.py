@@ -25,7 +25,7 @@ from kms.objects.publication import publication_of
 from kms.objects.rotation import RotationPolicy, next_rotation, rotation_of
 from kms.objects.state import Cryptoperiod, KeyState, Transition
 from kms.objects.usage import Handling
-from kms.operations import copying, making
+from kms.operations import copying, judging, making
 from kms.operations.authority import absent, group_target, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
@@ -256,11 +256,13 @@ def replace_object(call: Call, command: ReplaceObject, replaced: SecurityObject,
         save(replacement)
     step_back(call, replaced, deactivate=False, name=command.new_name)
     link(replaced, replacement)
+    before = judging.standing_of(replacement)
     replacement.name = name
     replacement.custom_metadata = replacement.custom_metadata or replaced.custom_metadata
     replacement.quorum = replacement.quorum or replaced.quorum
     if policy is not None and replacement.rotation is None:
         _schedule(replacement, msgspec.structs.replace(policy, copies=()), call.now, stated=False)
+    judging.check_changed(call, replacement, before)
     save(replacement)
     save(replaced)
     call.details.update(replaced=str(replaced.id))

@@ -22,6 +22,7 @@ from kms.objects.publication import Publication
 from kms.objects.rotation import RotationPolicy
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Handling
+from kms.operations import judging
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
@@ -86,6 +87,7 @@ _FIELD_PERMISSIONS: Mapping[str, Permission] = {
 def update_object(call: Call, command: UpdateObject, row: SecurityObject, *others: Any) -> ObjectView:
     """``others`` repeat the row once per further permission; the last is the new group when one is given."""
     check_handling(row, Handling.UPDATE, call.now)
+    before = judging.standing_of(row)
     changed = fields_of(command)
     call.details["fields"] = ",".join(changed)
     if set(changed) & {"operations", "activation_date", "deactivation_date", "group", "rotation", "options"}:
@@ -102,6 +104,7 @@ def update_object(call: Call, command: UpdateObject, row: SecurityObject, *other
     if command.quorum is not None:
         row.quorum = stored_on_object(call, command.quorum)
     _change_bound(row, command)
+    judging.check_changed(call, row, before)
     save(row)
     return shown(call, [row])[0]
 
