@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from accounts.models import Account, Group
-from kms.operations import approval_settings, quorum_policies
+from kms.operations import approval_settings, quorum_policies, webhooks
 from kms.operations.approval_settings import ApprovalSettings
 from kms.operations.command import Call, Resolved
 from kms.operations.quorum_policies import QuorumPolicy
+from kms.operations.webhooks import Webhook
 from policies.decision import Target
 from policies.models import AccountPolicy, GroupPolicy
 from policies.permissions import Permission
@@ -26,6 +27,7 @@ class PolicyChange:
     """The parts that are to change; None leaves one as it is."""
 
     approval_settings: ApprovalSettings | None = None
+    approval_webhook: Webhook | None = None
     quorum: QuorumPolicy | None = None
 
     def parts(self) -> Iterator[tuple[str, Any]]:
@@ -51,6 +53,7 @@ class Part:
 
 PARTS = {
     "approval_settings": Part(approval_settings.needs, approval_settings.write),
+    "approval_webhook": Part(webhooks.needs, webhooks.write),
     "quorum": Part(quorum_policies.needs, quorum_policies.write),
 }
 

@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from accounts.clock import clock
-from accounts.models import AccountRoleGrant, Membership
+from accounts.models import AccountRoleGrant, Membership, User
 from accounts.outbox import GIVE_UP_AFTER, HOUR, RETRY_AFTER, RETRY_AT_MOST
 from accounts.principal import PrincipalKind
 from kms.operations.needed_quorums import guards_needed
@@ -54,7 +54,9 @@ def announce(request: ApprovalRequest, event: ApprovalEvent) -> None:
 
 
 def _requester(request: ApprovalRequest) -> list[UUID]:
-    return [request.requester_id] if request.requester_kind == PrincipalKind.USER else []
+    """Who has gone since is told nothing."""
+    wanted = User.objects.filter(id=request.requester_id) if request.requester_kind == PrincipalKind.USER else None
+    return [] if wanted is None else list(wanted.values_list("id", flat=True))
 
 
 def _reviewers(request: ApprovalRequest, now: datetime) -> list[UUID]:
@@ -116,6 +118,12 @@ def failed(row: Notice, now: datetime) -> timedelta:
     pause: timedelta = min(RETRY_AFTER * 2 ** min(row.attempts, 10), RETRY_AT_MOST)
     Notice.objects.filter(pk=row.pk).update(attempts=F("attempts") + 1, not_before=now + pause)
     return pause
+
+
+def put_off(account: UUID, until: datetime) -> None:
+    """What else the account's webhook is to be told waits as long, so that it is told in order and called once."""
+    waiting = Notice.objects.filter(sent_at__isnull=True, user__isnull=True, request__account=account)
+    waiting.filter(not_before__lt=until).update(not_before=until)
 
 
 def tidy(now: datetime) -> int:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from kms.api.wire.approval_webhooks import ApprovalWebhook, webhook_of
 from kms.api.wire.auth_config import AuthConfig, WireAuthConfig, authentication_change, wire_auth_config
 from kms.api.wire.auth_ldap import AuthConfigLdap
 from kms.api.wire.base import (
@@ -50,6 +51,7 @@ class AccountRequest(Request):
     add_logging_configs: Any = None
     approval_policy: AccountApprovalPolicy | Remove | None = None
     approval_request_expiry: int | None = None
+    approval_webhook: ApprovalWebhook | Literal["remove"] | None = None
     auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: bool | None = None
     client_configurations: Any = None
@@ -89,7 +91,7 @@ _APPROVALS = frozenset(
         "retain_expired_requests",
     }
 )
-_POLICY = _APPROVALS | {"approval_policy"}
+_POLICY = _APPROVALS | {"approval_policy", "approval_webhook"}
 _ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
@@ -116,6 +118,7 @@ class AccountResponse(Response, omit_defaults=False):
     auth_config: WireAuthConfig | UnsetType = UNSET
     approval_policy: Mapping[str, Any] | UnsetType = UNSET
     approval_request_expiry: int | UnsetType = UNSET
+    approval_webhook: Mapping[str, str] | UnsetType = UNSET
     check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
     log_expired_pending_requests: bool | UnsetType = UNSET
     retain_expired_requests: bool | UnsetType = UNSET
@@ -180,6 +183,7 @@ def _policy(body: AccountRequest) -> PolicyChange:
     )
     return PolicyChange(
         approval_settings=None if settings == ApprovalSettings() else settings,
+        approval_webhook=webhook_of(body.approval_webhook),
         quorum=account_policy(body.approval_policy),
     )
 
@@ -220,6 +224,7 @@ def account(view: AccountView) -> AccountResponse:
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
         auth_config=wire_auth_config(view.authentication) or UNSET,
+        approval_webhook={"url": view.webhook_url} if view.webhook_url else UNSET,
         **({} if policy is None else _wire_policy(policy)),
     )
 
