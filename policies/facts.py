@@ -124,7 +124,7 @@ def _session_forbids(principal: Principal, session: Session | None) -> tuple[For
 
 
 def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
-    app = App.objects.select_related("account").filter(id=principal.id).first()
+    app = App.objects.select_related("account").defer("clients").filter(id=principal.id).first()
     if app is None:
         return Known(Facts(forbids=(*forbids, _DISABLED["gone"])), versions)
     if not app.enabled:

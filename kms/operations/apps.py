@@ -28,6 +28,7 @@ from kms.operations.app_credentials import (
 )
 from kms.operations.app_trust import NewSecret
 from kms.operations.authority import absent, account_target
+from kms.operations.client_configurations import ClientChange, changed
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
 from kms.operations.giving import give_to_administrative_app, give_to_program
@@ -64,6 +65,7 @@ class CreateApp(Command):
     ip_ranges: tuple[str, ...] = ()
     rate_limit: int | None = None
     credential: Replacement = _NEW_SECRET
+    clients: ClientChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class UpdateApp(Command):
     add_groups: GroupPermissions = field(default_factory=dict)
     change_groups: GroupPermissions = field(default_factory=dict)
     remove_groups: frozenset[UUID] = frozenset()
+    clients: ClientChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
         default_group_id=command.default_group,
         ip_ranges=list(command.ip_ranges),
         rate_limit=_rate(command.rate_limit),
+        clients=changed({}, command.clients or {}),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
@@ -196,6 +200,8 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
         row.ip_ranges = list(command.ip_ranges)
     if command.rate_limit is not None:
         row.rate_limit = _rate(command.rate_limit)
+    if command.clients is not None:
+        row.clients = changed(row.clients, command.clients)
     if command.credential is not None:
         _replace(call, row, command.credential)
     joined = {**command.add_groups, **command.change_groups}

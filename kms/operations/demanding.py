@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from accounts.models import Account, Group
-from kms.operations import approval_settings, quorum_policies, webhooks
+from kms.operations import approval_settings, client_configurations, quorum_policies, webhooks
 from kms.operations.approval_settings import ApprovalSettings
+from kms.operations.client_configurations import ClientChange
 from kms.operations.command import Call, Resolved
 from kms.operations.quorum_policies import QuorumPolicy
 from kms.operations.webhooks import Webhook
@@ -29,6 +30,7 @@ class PolicyChange:
     approval_settings: ApprovalSettings | None = None
     approval_webhook: Webhook | None = None
     quorum: QuorumPolicy | None = None
+    clients: ClientChange | None = None
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         for each in fields(self):
@@ -53,6 +55,7 @@ class Part:
 
 PARTS = {
     "approval_settings": Part(approval_settings.needs, approval_settings.write),
+    "clients": Part(client_configurations.needs, client_configurations.write),
     "approval_webhook": Part(webhooks.needs, webhooks.write),
     "quorum": Part(quorum_policies.needs, quorum_policies.write),
 }

@@ -333,6 +333,7 @@ CASES: dict[str, Case] = {
     "UpdateGroup": Case("alice", body=lambda _w: {"description": "changed"}),
     "DeleteGroup": Case("alice", path=empty_group),
     "ListApps": Case("alice", 200, 200),
+    "GetClientConfigs": Case("alice", 200, 200),
     "CreateApp": Case("alice", body=app_body),
     "GetApp": Case("alice", 200, 404),
     "UpdateApp": Case("alice", body=lambda _w: {"description": "changed"}),

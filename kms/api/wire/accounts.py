@@ -23,6 +23,7 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
 from kms.api.wire.quorum_policies import AccountApprovalPolicy, Remove, account_policy, wire_account_policy
 from kms.operations.accounts import (
@@ -54,7 +55,7 @@ class AccountRequest(Request):
     approval_webhook: ApprovalWebhook | Literal["remove"] | None = None
     auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: bool | None = None
-    client_configurations: Any = None
+    client_configurations: ClientConfigurations | None = None
     cryptographic_policy: Any = None
     custom_logo: Any = None
     custom_metadata_attributes: Any = None
@@ -91,7 +92,7 @@ _APPROVALS = frozenset(
         "retain_expired_requests",
     }
 )
-_POLICY = _APPROVALS | {"approval_policy", "approval_webhook"}
+_POLICY = _APPROVALS | {"client_configurations", "approval_policy", "approval_webhook"}
 _ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
@@ -120,6 +121,7 @@ class AccountResponse(Response, omit_defaults=False):
     approval_request_expiry: int | UnsetType = UNSET
     approval_webhook: Mapping[str, str] | UnsetType = UNSET
     check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
+    client_configurations: Mapping[str, Any] | UnsetType = UNSET
     log_expired_pending_requests: bool | UnsetType = UNSET
     retain_expired_requests: bool | UnsetType = UNSET
 
@@ -182,6 +184,7 @@ def _policy(body: AccountRequest) -> PolicyChange:
         body.retain_expired_requests,
     )
     return PolicyChange(
+        clients=client_change(body.client_configurations),
         approval_settings=None if settings == ApprovalSettings() else settings,
         approval_webhook=webhook_of(body.approval_webhook),
         quorum=account_policy(body.approval_policy),
@@ -237,6 +240,7 @@ def _wire_policy(policy: AccountPolicy) -> dict[str, Any]:
         "check_access_for_sensitive_operation_results": policy.check_results or UNSET,
         "log_expired_pending_requests": policy.log_expired or UNSET,
         "retain_expired_requests": policy.retain_expired or UNSET,
+        "client_configurations": policy.clients or UNSET,
     }
 
 

@@ -23,6 +23,7 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
 from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy, wire_group_policy
 from kms.operations.demanding import PolicyChange, policy_of
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
@@ -45,7 +46,7 @@ class GroupRequest(Request):
     add_hmg: Any = None
     approval_policy: GroupApprovalPolicy | Remove | None = None
     auto_scan: Any = None
-    client_configurations: Any = None
+    client_configurations: ClientConfigurations | None = None
     cryptographic_policy: Any = None
     custodian_policy: Any = None
     del_hmg: Any = None
@@ -68,7 +69,9 @@ class GroupRequest(Request):
 
 
 _CLI_NOISE = frozenset(["group_id", "users", "n", "require_2fa", "require_password", "add_quorum_policy"])
-_ACTED_ON = frozenset({"name", "description", "custom_metadata", "key_history_policy", "approval_policy"})
+_ACTED_ON = frozenset(
+    {"name", "description", "custom_metadata", "key_history_policy", "approval_policy", "client_configurations"}
+)
 
 
 class GroupResponse(Response):
@@ -155,6 +158,7 @@ def _update(call: WireCall) -> UpdateGroup:
 def _policy(body: GroupRequest) -> PolicyChange:
     """The parts of the group's policy that the request changes."""
     return PolicyChange(
+        clients=client_change(body.client_configurations),
         quorum=group_policy(body.approval_policy),
     )
 
@@ -178,7 +182,7 @@ def group(row: Group) -> GroupResponse:
         name=row.name,
         creator=creator_of(row.creator_kind, row.creator_id),
         created_at=wire_time(row.created_at) or "",
-        client_configurations={},
+        client_configurations=policy_of(row).clients,
         description=row.description or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
