@@ -6,7 +6,7 @@ It must not know the wire or HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,12 +35,16 @@ from kms.operations.giving import give_to_administrative_app, give_to_program
 from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
+from kms.operations.quorum_places import guards_of_places, refuse_named
 from policies.decision import Target
 from policies.permissions import Permission, permissions_named
+from policies.quorum import Member, MemberKind
 from policies.system_roles import APP_GRANTABLE
 
 MAX_RATE = 1_000_000
 _NEW_SECRET = Replacement(NewSecret())
+# By these somebody else can be the app, and give the approvals that are the app's to give.
+_BECOMING = frozenset({Permission.APP_SECRET_READ, Permission.APP_SECRET_RESET})
 # Administrative apps are the account's business and no group's, whatever groups they are in.
 _OF_ADMINISTRATIVE = {
     Permission.APP_GET: Permission.ADMIN_APP_GET,
@@ -223,6 +227,7 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
 
 def delete_app(call: Call, _command: DeleteApp, row: App) -> None:
     call.details["name"] = row.name
+    refuse_named(call, Member(MemberKind.APP, row.id))
     row.delete()
 
 
@@ -323,12 +328,18 @@ def find_app(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
     return row, list(row.group_memberships.values_list("group_id", flat=True))
 
 
+def _resolved(call: Call, permission: Permission, row: App, groups: Sequence[UUID]) -> Resolved:
+    asked = permission_on(row, permission)
+    guards = guards_of_places(call, asked, Member(MemberKind.APP, row.id)) if permission in _BECOMING else ()
+    return Resolved(asked, replace(app_target(row, groups), guards=guards), row)
+
+
 def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row, groups = find_app(call, command.app, lock=lock)
         if permission is Permission.APP_GET and row.id == call.principal.id:
             return (Resolved(Permission.OWN_PROFILE, Target("app", row.id, row.account_id, tuple(groups)), row),)
-        return (Resolved(permission_on(row, permission), app_target(row, groups), row),)
+        return (_resolved(call, permission, row, groups),)
 
     return resolve
 
@@ -341,7 +352,7 @@ def _resolve_update(call: Call, command: UpdateApp) -> Sequence[Resolved]:
     if command.credential is None:
         return (update, *joined)
     # Whoever replaces the proof could then be the app, as whoever resets its API key could.
-    return (update, Resolved(permission_on(row, Permission.APP_SECRET_RESET), target), *joined)
+    return (update, _resolved(call, Permission.APP_SECRET_RESET, row, groups), *joined)
 
 
 def _describe(command: CreateApp) -> Mapping[str, Detail]:
