@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from accounts.clock import clock
@@ -45,6 +45,8 @@ _STEADY = frozenset({"object", "group", "app"})
 _PASSING = (RecordUnavailable, TooBusy, ModuleUnavailable, ModuleSealed, OperationalError, InterfaceError)
 RETRY_AFTER = timedelta(minutes=1)
 AT_ONCE = 100
+# Any number will do that no other lock of two numbers takes: one request is carried out by one process at a time.
+_CARRYING_OUT = 768_285
 
 
 # -- what is kept --------------------------------------------------------------------------------------------------
@@ -141,7 +143,11 @@ class _Once:
         self._held: frozenset[UUID] = frozenset()
 
     def subjects(self) -> Sequence[UUID]:
-        row = ApprovalRequest.objects.filter(id=self._request).first()
+        """Others wait here, where they hold nothing that this call is going to change."""
+        with connection.cursor() as cursor:
+            key = int.from_bytes(self._request.bytes[:4], "big", signed=True)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_CARRYING_OUT, key])
+        row = ApprovalRequest.objects.filter(id=self._request, status=ApprovalStatus.PENDING).first()
         if row is None:
             raise CarriedOut
         held = [*subjects_behind(row, row.approvals.all()), *_steady(row)]
@@ -193,7 +199,12 @@ def carry_out_due(run: CarryOut, now: datetime) -> int:
     due = ApprovalRequest.objects.filter(status=ApprovalStatus.PENDING, due_at__lte=now).order_by("due_at")
     requests = list(due.values_list("id", flat=True)[:AT_ONCE])
     for request in requests:
-        carry_out(run, request)
+        try:
+            carry_out(run, request)
+        except Exception:
+            # One that fails, for whatever reason, holds up no other.
+            logger.exception("the approved call %s could not be ended", request)
+            _put_off(request)
     return len(requests)
 
 

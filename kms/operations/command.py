@@ -83,7 +83,7 @@ class Ceremony(Protocol):
     """What surrounds a command that a quorum has approved, inside the one transaction that carries it out."""
 
     def subjects(self) -> Sequence[UUID]:
-        """Whose rights the approval rests on: held unchanged until the end."""
+        """Whose rights the approval rests on: held unchanged until the end. It is asked before anything is locked."""
 
     def open(self, call: Call) -> Approved:
         """What has been approved, judged now. Raises when it is not to be carried out (any more)."""

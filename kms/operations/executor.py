@@ -275,8 +275,9 @@ def _hold(principal: Principal, operation: Operation[Any], ceremony: Ceremony | 
     """The versions of what the call rests on, held until the transaction ends."""
     if operation.on_self:
         return fact_versions.own_lock(principal)
+    more = () if ceremony is None else ceremony.subjects()
     fact_versions.enter(principal)
-    own, more = subjects_of(principal), () if ceremony is None else ceremony.subjects()
+    own = subjects_of(principal)
     held = fact_versions.share_lock_subjects([*own, *more])
     return {subject: held[subject] for subject in own}
 
