@@ -82,6 +82,7 @@ ALLOWED_DETAILS = frozenset(
         "codes_left",
         "approval",
         "approvers",
+        "asked",
     }
 )
 

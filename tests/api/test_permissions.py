@@ -79,6 +79,7 @@ class Case:
     outside: int = 404
     body: Callable[[World], Any] | None = None
     path: Callable[[World], dict[str, str]] | None = None
+    query: str = ""
 
 
 def new_key(world: World, **fields: Any) -> dict[str, Any]:
@@ -314,6 +315,7 @@ CASES: dict[str, Case] = {
     "GetApprovalRequestResult": Case("alice", path=approved_for_alice),
     "GetUserPermissions": Case("alice", 200, 200),
     "ListRoles": Case("alice", 200, 200),
+    "ExplainAccess": Case("alice", 200, 200, query="permission=object.rotate"),
     "CreateRole": Case("alice", 403, 201, own_role),
     "GetRole": Case("alice", 200, path=spare_own_role),
     "UpdateRole": Case("alice", path=spare_own_role, body=lambda _w: {"description": "changed"}),
@@ -521,7 +523,7 @@ def send(
     if endpoint.operation.startswith(("Mac", "Sign", "Verify")):
         ids["key_id"] = world.keys["HMAC" if endpoint.operation.startswith("Mac") else "EC"]
     body = case.body(world) if case.body else None
-    path = endpoint.path.format(**ids)
+    path = f"{endpoint.path.format(**ids)}?{case.query}"
     if case.by == "app":
         return client.request(endpoint.method, path, json=body, auth=actors.app(who))
     who = case.by if who == "may" else who

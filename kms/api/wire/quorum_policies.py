@@ -137,16 +137,16 @@ def _without_silence(said: dict[str, Any]) -> dict[str, Any]:
 
 def _wire_tree(policy: QuorumPolicy) -> dict[str, Any]:
     assert policy.quorum is not None
-    return _wire(policy.quorum.members[0] if policy.single else policy.quorum)
+    return wire_tree(policy.quorum.members[0] if policy.single else policy.quorum)
 
 
-def _wire(part: Member | Quorum) -> dict[str, Any]:
+def wire_tree(part: Member | Quorum) -> dict[str, Any]:
     if isinstance(part, Member):
         return {part.kind.value: str(part.id)}
     return {
         "quorum": {
             "n": part.n,
-            "members": [_wire(member) for member in part.members],
+            "members": [wire_tree(member) for member in part.members],
             "require_password": part.require_password,
             "require_2fa": part.require_second_factor,
         }
