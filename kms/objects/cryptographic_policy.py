@@ -126,9 +126,11 @@ def _unreachable(
 
 def _meet(one: PaddingRule, other: PaddingRule) -> bool:
     """Whether some use is admitted by both."""
-    paddings = one.padding is None or other.padding is None or one.padding == other.padding
-    hashes = one.mgf_hash is None or other.mgf_hash is None or one.mgf_hash == other.mgf_hash
-    return paddings and hashes
+    return _agree(one.padding, other.padding) and _agree(one.mgf_hash, other.mgf_hash)
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    return None in (one, other) or one == other
 
 
 def fault_of_use(policy: CryptographicPolicy, kind: str, operation: KeyOperation, use: Use) -> str | None:

@@ -18,6 +18,7 @@ from kms.objects.state import Cryptoperiod
 
 # What timedelta can add to any date that the clock will show.
 MAX_SECONDS = 200 * 366 * 86400
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
 
 class TextRule(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -35,8 +36,12 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number: Annotated[int, msgspec.Meta(ge=0)]
 
     @property
+    def seconds(self) -> int:
+        return self.number * _SECONDS[self.unit]
+
+    @property
     def delta(self) -> timedelta:
-        return timedelta(**{self.unit: self.number})
+        return timedelta(seconds=self.seconds)
 
 
 class DateRule(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -88,8 +93,8 @@ def policy_of(stored: Any) -> MetadataPolicy | None:
     try:
         found = msgspec.convert(stored, MetadataPolicy)
         spans = [span for rule in _date_rules(found) for span in (rule.least, rule.most, rule.default) if span]
-        readable = found.stored() == stored and all(span.delta.total_seconds() <= MAX_SECONDS for span in spans)
-    except (msgspec.ValidationError, TypeError, OverflowError):
+        readable = found.stored() == stored and all(span.seconds <= MAX_SECONDS for span in spans)
+    except msgspec.ValidationError:
         return None
     return found if readable else None
 

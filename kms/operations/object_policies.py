@@ -125,10 +125,7 @@ def _check_text(name: str, rule: TextRule) -> None:
 
 
 def _check_date(name: str, rule: DateRule) -> None:
-    least, most, default = (
-        None if span is None else span.delta.total_seconds() for span in (rule.least, rule.most, rule.default)
-    )
-    given = [seconds for seconds in (least, default, most) if seconds is not None]
+    given = [span.seconds for span in (rule.least, rule.default, rule.most) if span is not None]
     if given != sorted(given):
         raise ParameterInvalid(f"{name}: min, default and max are in this order")
     if given and given[-1] > MAX_SECONDS:

@@ -101,7 +101,8 @@ def damaged(stored: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
         found["nonsense"] = 1
         yield f"{at} with a field that nobody knows", spoilt
     if at:
-        for wrong in (7.5, [{"nonsense": []}]):
+        wrongs: tuple[Any, ...] = (7.5, [{"nonsense": []}])
+        for wrong in wrongs:
             spoilt = deepcopy(stored)
             found = spoilt
             for step in at[:-1]:

@@ -95,7 +95,8 @@ def damaged(stored: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     if isinstance(here, dict):
         yield f"{at} with nonsense", spoilt(at, "nonsense", 1)
     if at:
-        for wrong in (7.5, -1, [{"nonsense": []}]):
+        wrongs: tuple[Any, ...] = (7.5, -1, [{"nonsense": []}])
+        for wrong in wrongs:
             yield f"{at} is {wrong}", spoilt(at[:-1], at[-1], wrong)
     for step in here if isinstance(here, dict) else range(len(here)) if isinstance(here, list) else ():
         yield from damaged(stored, (*at, step))

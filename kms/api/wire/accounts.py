@@ -24,7 +24,13 @@ from kms.api.wire.base import (
     wire_time,
 )
 from kms.api.wire.client_configurations import ClientConfigurations, client_change
+from kms.api.wire.cryptographic_policies import (
+    WireCryptographicPolicy,
+    cryptographic_change,
+    wire_cryptographic_policy,
+)
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
+from kms.api.wire.metadata_policies import WireMetadataPolicy, metadata_change, wire_metadata_policy
 from kms.api.wire.quorum_policies import AccountApprovalPolicy, Remove, account_policy, wire_account_policy
 from kms.operations.accounts import (
     AccountView,
@@ -56,7 +62,7 @@ class AccountRequest(Request):
     auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: bool | None = None
     client_configurations: ClientConfigurations | None = None
-    cryptographic_policy: Any = None
+    cryptographic_policy: WireCryptographicPolicy | Remove | None = None
     custom_logo: Any = None
     custom_metadata_attributes: Any = None
     del_ldap: list[UUID] | None = None
@@ -64,7 +70,7 @@ class AccountRequest(Request):
     enabled: Any = None
     key_expiry_alert_config: Any = None
     key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
-    key_metadata_policy: Any = None
+    key_metadata_policy: WireMetadataPolicy | Remove | None = None
     log_bad_requests: Any = None
     log_expired_pending_requests: bool | None = None
     log_retention_days: Any = None
@@ -92,7 +98,8 @@ _APPROVALS = frozenset(
         "retain_expired_requests",
     }
 )
-_POLICY = _APPROVALS | {"client_configurations", "approval_policy", "approval_webhook"}
+_ON_OBJECTS = frozenset({"cryptographic_policy", "key_metadata_policy"})
+_POLICY = _APPROVALS | _ON_OBJECTS | {"client_configurations", "approval_policy", "approval_webhook"}
 _ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
@@ -120,8 +127,10 @@ class AccountResponse(Response, omit_defaults=False):
     approval_policy: Mapping[str, Any] | UnsetType = UNSET
     approval_request_expiry: int | UnsetType = UNSET
     approval_webhook: Mapping[str, str] | UnsetType = UNSET
-    check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
     client_configurations: Mapping[str, Any] | UnsetType = UNSET
+    cryptographic_policy: Mapping[str, Any] | UnsetType = UNSET
+    key_metadata_policy: Mapping[str, Any] | UnsetType = UNSET
+    check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
     log_expired_pending_requests: bool | UnsetType = UNSET
     retain_expired_requests: bool | UnsetType = UNSET
 
@@ -188,6 +197,8 @@ def _policy(body: AccountRequest) -> PolicyChange:
         approval_settings=None if settings == ApprovalSettings() else settings,
         approval_webhook=webhook_of(body.approval_webhook),
         quorum=account_policy(body.approval_policy),
+        cryptographic=cryptographic_change(body.cryptographic_policy),
+        metadata=metadata_change(body.key_metadata_policy),
     )
 
 
@@ -234,7 +245,10 @@ def account(view: AccountView) -> AccountResponse:
 
 def _wire_policy(policy: AccountPolicy) -> dict[str, Any]:
     """What the account demands: what is not set is left out."""
+    cryptographic, metadata = wire_cryptographic_policy(policy.cryptographic), wire_metadata_policy(policy.metadata)
     return {
+        "cryptographic_policy": UNSET if cryptographic is None else cryptographic,
+        "key_metadata_policy": UNSET if metadata is None else metadata,
         "approval_policy": wire_account_policy(policy_in(policy)) or UNSET,
         "approval_request_expiry": UNSET if policy.approval_seconds is None else policy.approval_seconds,
         "check_access_for_sensitive_operation_results": policy.check_results or UNSET,

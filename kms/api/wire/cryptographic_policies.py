@@ -106,7 +106,7 @@ class WireCryptographicPolicy(Request):
     protection: list[str] | None = None
 
 
-_NO_KINDS = frozenset({"digests", "key_ops", "legacy_policy", "protection"})
+NO_KINDS = frozenset({"digests", "key_ops", "legacy_policy", "protection"})
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def cryptographic_change(body: WireCryptographicPolicy | Remove | None) -> Crypt
 
 
 def _policy(body: WireCryptographicPolicy) -> CryptographicPolicy:
-    kinds = {name: getattr(body, name) for name in body.__struct_fields__ if name not in _NO_KINDS}
+    kinds = {name: getattr(body, name) for name in body.__struct_fields__ if name not in NO_KINDS}
     return CryptographicPolicy(
         kinds={name.upper(): _rule(allowed) for name, allowed in kinds.items() if allowed is not None},
         operations=operations_of(body.key_ops),
