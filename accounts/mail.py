@@ -51,17 +51,22 @@ class Mail:
     account_name: str = ""
 
     def message(self) -> EmailMessage:
-        """Plain text. ``Auto-Submitted`` keeps other robots from answering (RFC 3834)."""
         text = render_to_string(f"mail/{self.purpose}.txt", self._context())
-        return EmailMessage(SUBJECTS[self.purpose], text, to=[self.to], headers={"Auto-Submitted": "auto-generated"})
+        return plain(SUBJECTS[self.purpose], text, self.to)
 
     def _context(self) -> dict[str, Any]:
         page = self.public_url + PAGES[self.purpose]
         link = page if self.code is None else f"{page}#{urlencode({'user': str(self.user), 'code': self.code})}"
-        return {"link": link, "code": self.code, "user": self.user, "server": self.public_url, "account": self._account}
+        account = one_line(self.account_name)
+        return {"link": link, "code": self.code, "user": self.user, "server": self.public_url, "account": account}
 
-    @property
-    def _account(self) -> str:
-        """An account's name is its administrators' to choose: on one line, and short, it cannot pass for our text."""
-        name = " ".join("".join(c if c.isprintable() else " " for c in self.account_name).split())
-        return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+def plain(subject: str, text: str, to: str) -> EmailMessage:
+    """Plain text. ``Auto-Submitted`` keeps other robots from answering (RFC 3834)."""
+    return EmailMessage(subject, text, to=[to], headers={"Auto-Submitted": "auto-generated"})
+
+
+def one_line(name: str) -> str:
+    """A name that somebody chose, of an account or an app: on one line, and short, it cannot pass for our text."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"

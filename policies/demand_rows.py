@@ -45,8 +45,9 @@ def demands_of(account: UUID, versions: Versions) -> Demands:
 
 
 def read_demands(account: UUID) -> Demands:
-    own = AccountPolicy.objects.filter(account_id=account).first()
-    groups = {row.group_id: _demand(row.group_id, row) for row in GroupPolicy.objects.filter(account_id=account)}
+    own = AccountPolicy.objects.defer("clients").filter(account_id=account).first()
+    rows = GroupPolicy.objects.defer("clients").filter(account_id=account)
+    groups = {row.group_id: _demand(row.group_id, row) for row in rows}
     if own is None and not groups:
         return NO_DEMANDS
     return Demands(NO_DEMAND if own is None else _demand(account, own), MappingProxyType(groups))

@@ -124,7 +124,7 @@ def _session_forbids(principal: Principal, session: Session | None) -> tuple[For
 
 
 def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
-    app = App.objects.select_related("account").filter(id=principal.id).first()
+    app = App.objects.select_related("account").defer("clients").filter(id=principal.id).first()
     if app is None:
         return Known(Facts(forbids=(*forbids, _DISABLED["gone"])), versions)
     if not app.enabled:
@@ -135,7 +135,7 @@ def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbi
         group: APP_MEMBER | _app_permissions(names)
         for group, names in app.group_memberships.values_list("group_id", "permissions")
     }
-    for mapping in _external_mappings(principal):
+    for mapping in external_mappings(principal):
         granted = APP_MEMBER | _app_permissions(mapping.app_permissions)
         groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | granted
     account = APP_ADMINISTRATOR if app.role == "admin" else frozenset[Permission]()
@@ -148,12 +148,13 @@ def _app_permissions(names: Iterable[str]) -> frozenset[Permission]:
     return with_implied(permissions_named(names) & APP_GRANTABLE)
 
 
-def _external_mappings(principal: Principal) -> Iterable[ExternalRoleGroup]:
+def external_mappings(principal: Principal) -> QuerySet[ExternalRoleGroup]:
     """What the directory groups mean that its provider counts the principal in; nothing in a session of another."""
-    return ExternalRoleGroup.objects.filter(role__in=_external_roles(principal)) if principal.provider else ()
+    rows = ExternalRoleGroup.objects.all()
+    return rows.filter(role__in=external_roles(principal)) if principal.provider else rows.none()
 
 
-def _external_roles(principal: Principal) -> QuerySet[ExternalRole]:
+def external_roles(principal: Principal) -> QuerySet[ExternalRole]:
     owner = {"app_id": principal.id} if principal.kind is PrincipalKind.APP else {"user_id": principal.id}
     held = ExternalGrant.objects.filter(**owner, role__provider_id=principal.provider)
     return ExternalRole.objects.filter(id__in=held.values("role_id"), account_id=principal.account)
@@ -259,7 +260,7 @@ def _group_rights(principal: Principal, membership: Membership) -> Iterator[tupl
     own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=membership.account_id)
     for group, name in own.exclude(role="").values_list("group_id", "role"):
         yield group, GROUP_ROLES[name]
-    for mapping in _external_mappings(principal):
+    for mapping in external_mappings(principal):
         if mapping.user_role:
             yield mapping.group_id, GROUP_ROLES[mapping.user_role]
 
@@ -296,4 +297,4 @@ def _everywhere(role: UUID | None, custom: Mapping[UUID, Role]) -> frozenset[Per
 def _external_account_roles(principal: Principal) -> Iterable[str]:
     if principal.provider is None:
         return ()
-    return _external_roles(principal).exclude(account_role="").values_list("account_role", flat=True)
+    return external_roles(principal).exclude(account_role="").values_list("account_role", flat=True)

@@ -20,6 +20,7 @@ class Demands(models.Model):
 
     quorum = models.JSONField(null=True)
     guarded = models.JSONField(default=list)
+    protection = models.JSONField(null=True, help_text="what was chosen to be guarded, as policies.guarded keeps it")
     cryptographic = models.JSONField(null=True, help_text="cryptographic.CryptographicPolicy")
     metadata = models.JSONField(null=True, help_text="what attributes objects must and must not have")
     clients = models.JSONField(default=dict, help_text="settings that client programs ask for, by program")
@@ -66,7 +67,8 @@ class ApprovalRequest(models.Model):
 
     ``body_sealed`` is the call's body, ``digest`` SHA-256 over everything that says what is asked, by whom. ``targets``
     are what it acts on, each with the version at which it was seen. ``subjects`` and ``groups`` are their ids, to find
-    requests by; ``policies`` the ids of the accounts, groups and objects whose quorums it needs.
+    requests by; ``policies`` the ids of the accounts, groups and objects whose quorums it needs. ``due_at`` is when it
+    is to be carried out, once enough have approved.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -89,6 +91,7 @@ class ApprovalRequest(models.Model):
     status = models.CharField(max_length=8, choices=ApprovalStatus.choices, default=ApprovalStatus.PENDING)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
     denier_kind = models.CharField(max_length=16, blank=True, default="")
     denier_id = models.UUIDField(null=True)
@@ -102,6 +105,7 @@ class ApprovalRequest(models.Model):
             models.Index(fields=["account", "-created_at"], name="approval_by_account"),
             models.Index(fields=["requester_id", "-created_at"], name="approval_by_requester"),
             models.Index(fields=["expires_at"], name="approval_by_expiry"),
+            models.Index(fields=["due_at"], name="approval_due", condition=models.Q(due_at__isnull=False)),
             GinIndex(fields=["subjects"], name="approval_by_subject"),
             GinIndex(fields=["groups"], name="approval_by_group"),
         ]
@@ -143,9 +147,12 @@ class ApprovalEvent(models.TextChoices):
 
 
 class Notice(models.Model):
-    """Something to be told: to a user by mail, or to the account's webhook when ``user`` is null."""
+    """Something to be told: to a user by mail, or to the account's webhook when ``user`` is null.
 
-    request = models.ForeignKey(ApprovalRequest, on_delete=models.CASCADE, related_name="notices")
+    What was sent is kept for an hour, even without its request, because it counts: nobody's mailbox is to be filled.
+    """
+
+    request = models.ForeignKey(ApprovalRequest, null=True, on_delete=models.SET_NULL, related_name="notices")
     event = models.CharField(max_length=8, choices=ApprovalEvent.choices)
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField()
@@ -155,7 +162,20 @@ class Notice(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            models.Index(fields=["not_before"], name="notice_due", condition=models.Q(sent_at__isnull=True))
+            models.Index(fields=["not_before"], name="notice_due", condition=models.Q(sent_at__isnull=True)),
+            models.Index(fields=["user", "created_at"], name="notice_by_user"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["request", "event"],
+                name="one_notice_to_the_webhook",
+                condition=models.Q(request__isnull=False, user__isnull=True),
+            ),
+            models.UniqueConstraint(
+                fields=["request", "event", "user"],
+                name="one_notice_a_user",
+                condition=models.Q(request__isnull=False, user__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -376,9 +376,9 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.GROUP_GET: PermissionSpec(_G, "see a group"),
         Permission.GROUP_UPDATE: PermissionSpec(_G, "change a group's profile", _all(Permission.GROUP_GET)),
         Permission.GROUP_DELETE: PermissionSpec(_G, "delete an empty group", _all(Permission.GROUP_GET)),
-        Permission.GROUP_USERS_ADD: PermissionSpec(_G, "add users to a group"),
+        Permission.GROUP_USERS_ADD: PermissionSpec(_G, "add users to a group", sensitive=True),
         Permission.GROUP_USERS_REMOVE: PermissionSpec(_G, "remove users from a group"),
-        Permission.GROUP_USERS_ROLE: PermissionSpec(_G, "change the roles of users in a group"),
+        Permission.GROUP_USERS_ROLE: PermissionSpec(_G, "change the roles of users in a group", sensitive=True),
         Permission.GROUP_USERS_MANAGE: PermissionSpec(
             _G,
             "manage a group's users",
@@ -427,10 +427,10 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         ),
         Permission.GROUP_WRAPPING_KEY: PermissionSpec(_G, "change a group's wrapping key"),
         Permission.EXTERNAL_ROLE_MAP_APPS: PermissionSpec(
-            _G, "say what apps of a directory may do in a group", _all(Permission.GROUP_GET)
+            _G, "say what apps of a directory may do in a group", _all(Permission.GROUP_GET), sensitive=True
         ),
         Permission.EXTERNAL_ROLE_MAP_USERS: PermissionSpec(
-            _G, "say what users of a directory may do in a group", _all(Permission.GROUP_GET)
+            _G, "say what users of a directory may do in a group", _all(Permission.GROUP_GET), sensitive=True
         ),
         Permission.EXTERNAL_ROLE_MAP: PermissionSpec(
             _G,

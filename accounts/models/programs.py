@@ -29,6 +29,7 @@ class App(models.Model):
     default_group = models.ForeignKey(Group, null=True, on_delete=models.SET_NULL, related_name="+")
     ip_ranges = models.JSONField(default=list, help_text="CIDR ranges the app may call from; empty means any")
     rate_limit = models.PositiveIntegerField(null=True, help_text="calls per second; null is no limit")
+    clients = models.JSONField(default=dict, help_text="settings that its client programs ask for, by program")
     creator_kind = models.CharField(max_length=16)
     creator_id = models.UUIDField()
     created_at = models.DateTimeField(auto_now_add=True)

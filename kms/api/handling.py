@@ -192,14 +192,14 @@ def _rejected(endpoint: Route, incoming: Incoming, error: NotAuthenticated) -> N
 
 def _command(endpoint: Endpoint, incoming: Incoming, principal: Principal) -> Command:
     body = endpoint.decode(incoming.body)
-    query = _query(incoming.query) if incoming.query else {}
+    query = query_of(incoming.query) if incoming.query else {}
     command = endpoint.to_command(WireCall(incoming.path, query, body, incoming.authorization, principal))
     if isinstance(body, list) and not incoming.counted:
         rate_limit.owe(principal, len(body) - 1)
     return command
 
 
-def _query(text: str) -> dict[str, str]:
+def query_of(text: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:

@@ -81,6 +81,9 @@ ALLOWED_DETAILS = frozenset(
         "user_verified",
         "codes_left",
         "epoch",
+        "approval",
+        "approvers",
+        "asked",
     }
 )
 

@@ -10,7 +10,9 @@ class KmsConfig(AppConfig):
 
     def ready(self) -> None:
         from kms.config import checks  # noqa: F401 - registers the system checks
-        from kms.config.composition import cryptographic_module
+        from kms.config.composition import cryptographic_module, wire
         from kms.objects import keystore
+        from kms.operations import wire_form
 
         keystore.install(cryptographic_module)
+        wire_form.install(wire)

@@ -8,6 +8,7 @@ from kms.config.environment import Environment
 from kms.config.token import token_library, token_pin
 from kms.hsm.module import CryptographicModule
 from kms.hsm.pkcs11 import Pkcs11Module
+from kms.operations.wire_form import Wire
 
 
 def cryptographic_module() -> CryptographicModule:
@@ -20,3 +21,10 @@ def cryptographic_module() -> CryptographicModule:
         lock_file=environment.token_folder / "start.lock",
         cache_size=environment.handle_cache,
     )
+
+
+def wire() -> Wire:
+    """Who reads and writes calls that are kept. Its routes are read at the first, not by every command of ours."""
+    from kms.api.replay import Replay
+
+    return Replay()

@@ -1,4 +1,7 @@
-"""The threads of a server process that let the keeper and the mailer do their turns. It knows when, not what."""
+"""The threads of a server process that let the keeper, the mailers and the webhooks' caller do their turns.
+
+It knows when, not what.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from django.db import close_old_connections
 
 from kms.operations.keeper import Keeper
 from kms.operations.mailing import Mailer
+from kms.operations.notice_mails import NoticeMailer
 from kms.operations.sealing import SealingTurns
+from kms.operations.webhooks import WebhookCaller
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +29,9 @@ def start(seconds: float) -> threading.Thread:
     """Turn every ``seconds``, more or less, until the process ends; mails go out sooner, and the record is sealed."""
     _thread("sealer", SEAL_SECONDS, _first_turn(SealingTurns()))
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
+    _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
+    # Apart, so that a receiver who answers slowly holds up no mail.
+    _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
     return _thread("keeper", seconds, Keeper().turn)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from kms.crypto import digest as hashing
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
 from kms.crypto.operation import KeyOperation
-from kms.crypto.options import KeyOptions
+from kms.crypto.options import KeyOptions, PaddingRule
 from kms.hsm.module import KeySpec, OpenedKey, Usage
 from kms.secret import SecretBytes
 
@@ -171,6 +171,10 @@ class Algorithm:
     def check_options(self, options: KeyOptions, spec: KeySpec) -> None:
         """Refuse options that make no sense for the kind. The base takes none but those of any kind."""
         options.refuse_specific(self.kind)
+
+    def padding_of(self, parameters: CipherParameters | SignatureParameters, options: KeyOptions) -> PaddingRule | None:
+        """The padding that such a call comes to under these options; None for kinds that do not pad."""
+        return None
 
     def cipher_usage(self, parameters: CipherParameters, options: KeyOptions) -> Usage:
         """What a key is opened for that encrypts or decrypts so."""

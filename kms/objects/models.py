@@ -82,6 +82,8 @@ class SecurityObject(models.Model):
             GinIndex(fields=["custom_metadata"], name="object_by_metadata"),
             models.Index(fields=["parent"], condition=models.Q(parent__isnull=False), name="object_by_parent"),
             models.Index(fields=["copied_from"], condition=models.Q(copied_from__isnull=False), name="object_copies"),
+            # To find in whose policies somebody is named.
+            models.Index(fields=["account"], condition=models.Q(quorum__isnull=False), name="object_own_quorums"),
             models.Index(fields=["rotates_at"], condition=models.Q(rotates_at__isnull=False), name="object_rotations"),
         ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from kms.crypto.operation import KeyOperation
 from kms.crypto.options import NO_OPTIONS, KeyOptions, options_of
 from kms.hsm.module import KeySpec
 from kms.objects.binding import BoundFields, binding_of
+from kms.objects.metadata_policy import Metadata
 from kms.objects.models import SecurityObject
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Usable
@@ -18,7 +20,10 @@ from policies.stored import guard_of
 
 @dataclass(frozen=True, slots=True)
 class ObjectSnapshot:
-    """``cache_key`` names the opened key: it changes whenever the blob or anything bound to it changes."""
+    """``cache_key`` names the opened key: it changes whenever the blob or anything bound to it changes.
+
+    ``metadata`` is what is said of it; of a transient key, nothing.
+    """
 
     id: UUID
     account: UUID
@@ -36,6 +41,7 @@ class ObjectSnapshot:
     options: KeyOptions = NO_OPTIONS
     public_only: bool = False
     guards: tuple[Guard, ...] = ()
+    metadata: Metadata | None = None
 
     @property
     def spec(self) -> KeySpec:
@@ -83,7 +89,14 @@ def snapshot_of(row: SecurityObject, deployment: UUID) -> ObjectSnapshot:
         options=options_of(row.options),
         public_only=row.public_only,
         guards=guards_of_object(row),
+        metadata=metadata_of(row, row.created_at),
     )
+
+
+def metadata_of(row: SecurityObject, created_at: datetime) -> Metadata:
+    """``created_at``: a row that is not saved yet has none."""
+    period = Cryptoperiod(row.activation_date, row.deactivation_date)
+    return Metadata(row.kind, row.description, row.custom_metadata, created_at, period)
 
 
 def guards_of_object(row: SecurityObject) -> tuple[Guard, ...]:

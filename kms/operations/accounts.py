@@ -70,11 +70,15 @@ class UpdateAccount(Command):
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """``authentication`` and ``policy`` None: the account is not the selected one."""
+    """``authentication`` and ``policy`` None: the account is not the selected one.
+
+    ``webhook_url`` may hold a secret of its receiver's, so it is empty but for those who may change it.
+    """
 
     row: Account
     authentication: AuthenticationView | None = None
     policy: AccountPolicy | None = None
+    webhook_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,9 @@ def _view(call: Call, row: Account) -> AccountView:
     if row.id != call.principal.account:
         return AccountView(row)
     manages = Permission.AUTHENTICATION_MANAGE in call.facts.account
-    return AccountView(row, view_of(row, with_providers=manages), policy_of(row))
+    policy, sets = policy_of(row), Permission.APPROVAL_SETTINGS in call.facts.account
+    webhook = policy.webhook_url if sets else ""
+    return AccountView(row, view_of(row, with_providers=manages), policy, webhook)
 
 
 def update_account(call: Call, command: UpdateAccount, row: Account, *_same: Account) -> AccountView:

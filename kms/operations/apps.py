@@ -6,12 +6,12 @@ It must not know the wire or HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.activity import last_seen
 from accounts.models import App, AppCredential, AppGroup, AppRole, CredentialKind, Group
@@ -27,19 +27,32 @@ from kms.operations.app_credentials import (
     view_of_credential,
 )
 from kms.operations.app_trust import NewSecret
-from kms.operations.authority import absent
+from kms.operations.authority import absent, account_target
+from kms.operations.client_configurations import ClientChange, changed
 from kms.operations.command import Call, Command, Operation, Resolved, control
-from kms.operations.errors import AccessDenied, Conflict, NotFound
-from kms.operations.giving import give_to_program
+from kms.operations.errors import Conflict, NotFound
+from kms.operations.giving import give_to_administrative_app, give_to_program
 from kms.operations.groups import groups_to_join
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged, resolve_listing
+from kms.operations.quorum_places import guards_of_places, refuse_named
 from policies.decision import Target
 from policies.permissions import Permission, permissions_named
+from policies.quorum import Member, MemberKind
 from policies.system_roles import APP_GRANTABLE
 
 MAX_RATE = 1_000_000
 _NEW_SECRET = Replacement(NewSecret())
+# By these somebody else can be the app, and give the approvals that are the app's to give.
+_BECOMING = frozenset({Permission.APP_SECRET_READ, Permission.APP_SECRET_RESET})
+# Administrative apps are the account's business and no group's, whatever groups they are in.
+_OF_ADMINISTRATIVE = {
+    Permission.APP_GET: Permission.ADMIN_APP_GET,
+    Permission.APP_UPDATE: Permission.ADMIN_APP_UPDATE,
+    Permission.APP_SECRET_RESET: Permission.ADMIN_APP_UPDATE,
+    Permission.APP_DELETE: Permission.ADMIN_APP_DELETE,
+    Permission.APP_SECRET_READ: Permission.ADMIN_APP_SECRET_READ,
+}
 GroupPermissions = Mapping[UUID, frozenset[Permission]]
 
 
@@ -56,6 +69,7 @@ class CreateApp(Command):
     ip_ranges: tuple[str, ...] = ()
     rate_limit: int | None = None
     credential: Replacement = _NEW_SECRET
+    clients: ClientChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class UpdateApp(Command):
     add_groups: GroupPermissions = field(default_factory=dict)
     change_groups: GroupPermissions = field(default_factory=dict)
     remove_groups: frozenset[UUID] = frozenset()
+    clients: ClientChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +143,10 @@ class AppCredentials:
 
 
 def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
-    if not command.groups:
-        raise ParameterInvalid("an app belongs to at least one group: give add_groups")
     _check_default_group(command.default_group, command.groups)
     _give(call, command.groups)
+    if command.role == AppRole.ADMIN:
+        give_to_administrative_app(call)
     row = App(
         id=uuid4(),
         account_id=call.account,
@@ -144,6 +159,7 @@ def create_app(call: Call, command: CreateApp, *_groups: Group) -> AppView:
         default_group_id=command.default_group,
         ip_ranges=list(command.ip_ranges),
         rate_limit=_rate(command.rate_limit),
+        clients=changed({}, command.clients or {}),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
@@ -167,12 +183,13 @@ def list_apps(call: Call, command: ListApps, _payload: None) -> list[AppView]:
 
 def visible_apps(call: Call) -> QuerySet[App]:
     rows = App.objects.filter(account_id=call.account).prefetch_related("group_memberships", "credentials")
-    seen = call.facts.groups_with(Permission.APP_GET)
-    if seen is None:
-        return rows
     if call.principal.kind is PrincipalKind.APP:
         return rows.filter(id=call.principal.id)
-    return rows.filter(group_memberships__group_id__in=seen).distinct()
+    administrative, seen = Q(role=AppRole.ADMIN), call.facts.groups_with(Permission.APP_GET)
+    inside = Q() if seen is None else Q(id__in=AppGroup.objects.filter(group_id__in=seen).values("app_id"))
+    programs = ~administrative & inside
+    sees_both = Permission.ADMIN_APP_GET in call.facts.account
+    return rows.filter(administrative | programs if sees_both else programs)
 
 
 def get_app(_call: Call, _command: GetApp, row: App) -> AppView:
@@ -187,6 +204,8 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
         row.ip_ranges = list(command.ip_ranges)
     if command.rate_limit is not None:
         row.rate_limit = _rate(command.rate_limit)
+    if command.clients is not None:
+        row.clients = changed(row.clients, command.clients)
     if command.credential is not None:
         _replace(call, row, command.credential)
     joined = {**command.add_groups, **command.change_groups}
@@ -194,7 +213,7 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
     row.group_memberships.filter(group_id__in=command.remove_groups).delete()
     _set_groups(row, joined)
     remaining = view_of(row).groups
-    if not remaining:
+    if not remaining and row.role != AppRole.ADMIN:
         raise Conflict("app-without-group", "An app belongs to at least one group")
     if command.default_group is not None:
         _check_default_group(command.default_group, remaining)
@@ -208,6 +227,7 @@ def update_app(call: Call, command: UpdateApp, row: App, *_groups: Group) -> App
 
 def delete_app(call: Call, _command: DeleteApp, row: App) -> None:
     call.details["name"] = row.name
+    refuse_named(call, Member(MemberKind.APP, row.id))
     row.delete()
 
 
@@ -242,7 +262,12 @@ def view_of(row: App, seen_at: datetime | None = None) -> AppView:
 
 
 def app_target(row: App, groups: Sequence[UUID]) -> Target:
-    return Target("app", row.id, row.account_id, tuple(groups), Permission.APP_GET)
+    return Target("app", row.id, row.account_id, tuple(groups), permission_on(row, Permission.APP_GET))
+
+
+def permission_on(row: App, permission: Permission) -> Permission:
+    """What is asked for to do to this app what ``permission`` allows to do to most."""
+    return _OF_ADMINISTRATIVE[permission] if row.role == AppRole.ADMIN else permission
 
 
 def _current(row: App) -> AppCredential:
@@ -287,11 +312,12 @@ def _save(row: App, *, created: bool = False) -> None:
 
 
 def _resolve_creation(call: Call, command: CreateApp) -> Sequence[Resolved]:
-    if not command.groups:
+    joined = groups_to_join(call, command.groups, Permission.APP_CREATE)
+    if command.role == AppRole.ADMIN:
+        return (Resolved(Permission.ADMIN_APP_CREATE, account_target(call)), *joined)
+    if not joined:
         raise ParameterInvalid("an app belongs to at least one group: give add_groups")
-    if command.role == AppRole.ADMIN and Permission.ADMIN_APP_CREATE not in call.facts.account:
-        raise AccessDenied("not-granted", "Only account administrators create administrative apps")
-    return groups_to_join(call, command.groups, Permission.APP_CREATE)
+    return joined
 
 
 def find_app(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
@@ -302,12 +328,18 @@ def find_app(call: Call, app: UUID, *, lock: bool) -> tuple[App, list[UUID]]:
     return row, list(row.group_memberships.values_list("group_id", flat=True))
 
 
+def _resolved(call: Call, permission: Permission, row: App, groups: Sequence[UUID]) -> Resolved:
+    asked = permission_on(row, permission)
+    guards = guards_of_places(call, asked, Member(MemberKind.APP, row.id)) if permission in _BECOMING else ()
+    return Resolved(asked, replace(app_target(row, groups), guards=guards), row)
+
+
 def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     def resolve(call: Call, command: Any) -> Sequence[Resolved]:
         row, groups = find_app(call, command.app, lock=lock)
         if permission is Permission.APP_GET and row.id == call.principal.id:
             return (Resolved(Permission.OWN_PROFILE, Target("app", row.id, row.account_id, tuple(groups)), row),)
-        return (Resolved(permission, app_target(row, groups), row),)
+        return (_resolved(call, permission, row, groups),)
 
     return resolve
 
@@ -316,11 +348,11 @@ def _resolve_update(call: Call, command: UpdateApp) -> Sequence[Resolved]:
     row, groups = find_app(call, command.app, lock=True)
     joined = groups_to_join(call, {**command.add_groups, **command.change_groups}, Permission.APP_CREATE)
     target = app_target(row, groups)
+    update = Resolved(permission_on(row, Permission.APP_UPDATE), target, row)
     if command.credential is None:
-        return (Resolved(Permission.APP_UPDATE, target, row), *joined)
+        return (update, *joined)
     # Whoever replaces the proof could then be the app, as whoever resets its API key could.
-    reset = Resolved(Permission.APP_SECRET_RESET, target)
-    return (Resolved(Permission.APP_UPDATE, target, row), reset, *joined)
+    return (update, _resolved(call, Permission.APP_SECRET_RESET, row, groups), *joined)
 
 
 def _describe(command: CreateApp) -> Mapping[str, Detail]:

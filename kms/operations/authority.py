@@ -14,7 +14,7 @@ from accounts.principal import Principal, PrincipalKind
 from kms.objects.models import SecurityObject
 from kms.objects.snapshot import ObjectSnapshot, guards_of_object
 from kms.objects.usage import refusal
-from kms.operations import transient
+from kms.operations import judging, transient
 from kms.operations.caches import caches
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Resolved
 from kms.operations.errors import AccessDenied, ApprovalRequired, NotFound
@@ -52,12 +52,13 @@ class Authority:
         return principal.account
 
     def resolve_object(self, call: Call, need: ObjectNeed) -> Resolved:
-        """The object with its state and usage as forbids, so that "may I" and "can this key" have one answer."""
+        """The object with its state, usage and policies as forbids: "may I" and "can this key" have one answer."""
         snapshot = self._find(call, need.ref)
         forbids: tuple[Forbid, ...] = ()
         if need.operation is not None:
             refused = refusal(need.operation, snapshot.usable, call.now)
             forbids = () if refused is None else (Forbid(refused.code, refused.message),)
+            forbids += judging.forbids_of_use(call.facts.demands, snapshot, need.operation, need.use)
         target = object_target(snapshot, forbids)
         return Resolved(self._permission(call, need, target, snapshot), target, snapshot)
 
@@ -134,6 +135,7 @@ _NOUNS = {
     "user": "The user does not exist in this account",
     "role": "The role does not exist",
     "account": "The account does not exist",
+    "approval": "The request for approval does not exist",
     "session": "The session does not exist or has ended",
 }
 

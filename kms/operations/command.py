@@ -13,6 +13,7 @@ from uuid import UUID
 from accounts.principal import Principal
 from kms.audit.entry import CallContext, Category, Detail
 from kms.crypto.operation import KeyOperation
+from kms.objects.cryptographic_policy import Use
 from policies.decision import Facts, Target
 from policies.grant import Grant
 from policies.permissions import Permission
@@ -82,7 +83,7 @@ class Ceremony(Protocol):
     """What surrounds a command that a quorum has approved, inside the one transaction that carries it out."""
 
     def subjects(self) -> Sequence[UUID]:
-        """Whose rights the approval rests on: held unchanged until the end."""
+        """Whose rights the approval rests on: held unchanged until the end. It is asked before anything is locked."""
 
     def open(self, call: Call) -> Approved:
         """What has been approved, judged now. Raises when it is not to be carried out (any more)."""
@@ -153,10 +154,12 @@ class ObjectRef:
 class ObjectNeed:
     """An object, the permission wanted on it and the key operation it must allow.
 
-    ``masking`` is the lesser permission that will do on an object that tokenises: the answer is masked then.
+    ``masking`` is the lesser permission that will do on an object that tokenises: the answer is masked then. ``use`` is
+    what the request says of paddings and hashes.
     """
 
     ref: ObjectRef
     permission: Permission
     operation: KeyOperation | None = None
     masking: Permission | None = None
+    use: Use | None = None

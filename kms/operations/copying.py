@@ -22,7 +22,7 @@ from kms.objects.publication import publication_of
 from kms.objects.snapshot import ObjectSnapshot
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Handling
-from kms.operations import making
+from kms.operations import judging, making
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
@@ -35,6 +35,7 @@ from kms.operations.managed_object import (
     row_binding,
     state_of,
 )
+from kms.operations.quorum_policies import inherit
 from kms.operations.transient import made_here
 from policies.permissions import Permission
 
@@ -64,10 +65,11 @@ def copy_object(call: Call, command: CopyObject, source: SecurityObject, group: 
     _check_shape(command.changes, spec)
     state = state_of(source, call.now)
     template = _attributes(source, command.changes, state)
-    row = making.new_row(call, template, group, spec, public_only=source.public_only)
+    row = making.new_row(call, template, group, spec, public_only=source.public_only, source=source.group_id)
     row.state = _state(state, template, call)
     row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
     row.never_exportable = source.never_exportable
+    inherit(row, source, command.changes.quorum)
     call.details["subject"] = str(source.id)
     return _carried(call, row, spec, template, _Source.of_row(source))
 
@@ -157,9 +159,9 @@ def follow(call: Call, copy: SecurityObject, source: SecurityObject, name: str) 
         options=options_of(copy.options),
         publication=publication_of(copy.publication),
     )
-    row = making.new_row(call, template, copy.group, spec, public_only=source.public_only)
+    row = making.new_row(call, template, copy.group, spec, public_only=source.public_only, source=source.group_id)
     row.creation, row.attributes, row.copied_from = source.creation, source.attributes, source.id
-    row.never_exportable = source.never_exportable
+    row.never_exportable, row.quorum = source.never_exportable, copy.quorum
     return _carried(call, row, spec, template, _Source.of_row(source)).row
 
 
@@ -178,7 +180,8 @@ def persist_key(call: Call, command: PersistKey, key: ObjectSnapshot, group: Gro
         curve=key.curve or None,
         operations=_narrowed(held, command.template.operations),
     )
-    row = making.new_row(call, template, group, key.spec, public_only=key.public_only)
+    template = making.dated(call, template, group)
+    row = making.new_row(call, template, group, key.spec, public_only=key.public_only, source=key.group)
     row.creation = "persist" if made_here(blob) else "import"
     row.never_exportable = KeyOperation.EXPORT not in held
     return _carried(call, row, key.spec, template, _Source.of_snapshot(key))
@@ -224,6 +227,7 @@ def _carried(call: Call, row: SecurityObject, spec: KeySpec, template: ObjectTem
         protection=source.protection,
         releasable=KeyOperation.EXPORT in row.operations or row.public_only,
     )
+    judging.check_new(call, row)  # again: the material's protection is its own
     return making.kept(call, row, StoredKey(blob, source.public), template)
 
 

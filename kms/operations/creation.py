@@ -17,7 +17,7 @@ from kms.crypto.operation import KeyOperation
 from kms.hsm.module import KeySpec, WrapMechanism
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
-from kms.operations import making, wrapping
+from kms.operations import judging, making, wrapping
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.making import ObjectTemplate, describe_template
@@ -67,6 +67,7 @@ def unwrap_key(call: Call, command: UnwrapKey, key: ObjectSnapshot, group: Group
     inside = _unwrapped_inside(command, key)
     if inside is not None:
         mechanism, spec = inside
+        template = making.dated(call, template, group)
         row = making.new_row(call, template, group, spec)
         row.creation, row.wrapping_key = "unwrap", key.id
         stored = keystore.unwrap(call.grants[0], key, mechanism, command.wrapped, spec, binding=row_binding(row))
@@ -99,7 +100,8 @@ def _resolve_creation(call: Call, command: CreateObject | ImportObject) -> Seque
 
 
 def _resolve_unwrap(call: Call, command: UnwrapKey) -> Sequence[Resolved]:
-    key = ObjectNeed(command.key, Permission.OBJECT_UNWRAP, KeyOperation.UNWRAP)
+    use = judging.use_of(command.parameters)
+    key = ObjectNeed(command.key, Permission.OBJECT_UNWRAP, KeyOperation.UNWRAP, use=use)
     return (call.authority.resolve_object(call, key), destination(call, command.template.group))
 
 

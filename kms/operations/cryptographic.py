@@ -20,7 +20,7 @@ from kms.crypto.registry import algorithm_of
 from kms.hsm.module import Usage
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
-from kms.operations import wrapping
+from kms.operations import judging, wrapping
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Plane, Resolved
 from kms.operations.errors import EXPECTED, InvalidRequest
 from policies.decision import Target
@@ -199,9 +199,12 @@ def digest(_call: Call, command: Digest, _payload: None) -> bytes:
     return hashing.digest(command.hash, command.data)
 
 
+_Decided = dict[ObjectNeed, tuple[Grant, ObjectSnapshot] | Exception]
+
+
 def batch(call: Call, command: Batch) -> list[BatchItem]:
-    """One decision per distinct key and permission; each item ends on its own; one entry for all."""
-    decided: dict[tuple[ObjectRef, Permission], tuple[Grant, ObjectSnapshot] | Exception] = {}
+    """One decision per distinct key, permission and way of use; each item ends on its own; one entry for all."""
+    decided: _Decided = {}
     results = [_batch_item(call, item, decided) for item in command.items]
     call.details["failed_items"] = sum(1 for item in results if item.error is not None)
     return results
@@ -210,13 +213,13 @@ def batch(call: Call, command: Batch) -> list[BatchItem]:
 def _batch_item(
     call: Call,
     item: SingleItem,
-    decided: dict[tuple[ObjectRef, Permission], tuple[Grant, ObjectSnapshot] | Exception],
+    decided: _Decided,
 ) -> BatchItem:
     need: ObjectNeed = _NEEDS[type(item)](item)
     try:
-        if (need.ref, need.permission) not in decided:
-            decided[need.ref, need.permission] = _decide_once(call, need)
-        outcome = decided[need.ref, need.permission]
+        if need not in decided:
+            decided[need] = _decide_once(call, need)
+        outcome = decided[need]
         if isinstance(outcome, Exception):
             raise outcome
         grant, snapshot = outcome
@@ -259,7 +262,14 @@ def _public_key(key: ObjectSnapshot, what_for: str) -> bytes:
 
 def _needs_one(permission: Permission, operation: KeyOperation, *, masking: Permission | None = None) -> Any:
     def needs(command: Any) -> ObjectNeed:
-        return ObjectNeed(command.key, permission, operation, masking)
+        return ObjectNeed(command.key, permission, operation, masking, judging.use_of(command.parameters))
+
+    return needs
+
+
+def _needs_mac(permission: Permission, operation: KeyOperation) -> Any:
+    def needs(command: Any) -> ObjectNeed:
+        return ObjectNeed(command.key, permission, operation, use=judging.use_of_hash(command.hash))
 
     return needs
 
@@ -269,7 +279,8 @@ def _resolve_one(call: Call, command: Any) -> Sequence[Resolved]:
 
 
 def _resolve_wrap(call: Call, command: WrapKey) -> Sequence[Resolved]:
-    key = ObjectNeed(command.key, Permission.OBJECT_WRAP, KeyOperation.WRAP)
+    use = judging.use_of(command.parameters)
+    key = ObjectNeed(command.key, Permission.OBJECT_WRAP, KeyOperation.WRAP, use=use)
     subject = ObjectNeed(command.subject, Permission.OBJECT_EXPORT, KeyOperation.EXPORT)
     return (call.authority.resolve_object(call, key), call.authority.resolve_object(call, subject))
 
@@ -288,8 +299,8 @@ _NEEDS: dict[type[Command], Any] = {
     Decrypt: _needs_one(Permission.OBJECT_DECRYPT, KeyOperation.DECRYPT, masking=Permission.OBJECT_MASK_DECRYPT),
     Sign: _needs_one(Permission.OBJECT_SIGN, KeyOperation.SIGN),
     Verify: _needs_one(Permission.OBJECT_VERIFY, KeyOperation.VERIFY),
-    GenerateMac: _needs_one(Permission.OBJECT_MAC_GENERATE, KeyOperation.MAC_GENERATE),
-    VerifyMac: _needs_one(Permission.OBJECT_MAC_VERIFY, KeyOperation.MAC_VERIFY),
+    GenerateMac: _needs_mac(Permission.OBJECT_MAC_GENERATE, KeyOperation.MAC_GENERATE),
+    VerifyMac: _needs_mac(Permission.OBJECT_MAC_VERIFY, KeyOperation.MAC_VERIFY),
 }
 _HANDLERS: dict[type[Command], Any] = {
     Encrypt: encrypt,

@@ -23,7 +23,7 @@ from kms.crypto.secret_sharing import combine, split
 from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
-from kms.operations import check_value, making, wrapping
+from kms.operations import check_value, judging, making, wrapping
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
@@ -214,7 +214,8 @@ def _resolve_export(call: Call, command: ExportComponents) -> Sequence[Resolved]
     subject = ObjectNeed(command.key, Permission.OBJECT_EXPORT, KeyOperation.EXPORT)
     resolved = [call.authority.resolve_object(call, subject)]
     if command.wrapping is not None:
-        need = ObjectNeed(command.wrapping.key, Permission.OBJECT_WRAP, KeyOperation.WRAP)
+        use = judging.use_of(command.wrapping.parameters)
+        need = ObjectNeed(command.wrapping.key, Permission.OBJECT_WRAP, KeyOperation.WRAP, use=use)
         resolved.append(call.authority.resolve_object(call, need))
     return resolved
 
@@ -222,7 +223,8 @@ def _resolve_export(call: Call, command: ExportComponents) -> Sequence[Resolved]
 def _resolve_import(call: Call, command: ImportComponents) -> Sequence[Resolved]:
     resolved = [destination(call, command.template.group)]
     if command.wrapping is not None:
-        need = ObjectNeed(command.wrapping.key, Permission.OBJECT_UNWRAP, KeyOperation.UNWRAP)
+        use = judging.use_of(command.wrapping.parameters)
+        need = ObjectNeed(command.wrapping.key, Permission.OBJECT_UNWRAP, KeyOperation.UNWRAP, use=use)
         resolved.insert(0, call.authority.resolve_object(call, need))
     return resolved
 

@@ -10,9 +10,13 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from accounts.models import Account, Group
-from kms.operations import approval_settings
+from kms.operations import approval_settings, client_configurations, object_policies, quorum_policies, webhooks
 from kms.operations.approval_settings import ApprovalSettings
+from kms.operations.client_configurations import ClientChange
 from kms.operations.command import Call, Resolved
+from kms.operations.object_policies import CryptographicChange, MetadataChange
+from kms.operations.quorum_policies import QuorumPolicy
+from kms.operations.webhooks import Webhook
 from policies.decision import Target
 from policies.models import AccountPolicy, GroupPolicy
 from policies.permissions import Permission
@@ -25,6 +29,11 @@ class PolicyChange:
     """The parts that are to change; None leaves one as it is."""
 
     approval_settings: ApprovalSettings | None = None
+    approval_webhook: Webhook | None = None
+    quorum: QuorumPolicy | None = None
+    clients: ClientChange | None = None
+    cryptographic: CryptographicChange | None = None
+    metadata: MetadataChange | None = None
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         for each in fields(self):
@@ -49,6 +58,11 @@ class Part:
 
 PARTS = {
     "approval_settings": Part(approval_settings.needs, approval_settings.write),
+    "cryptographic": Part(object_policies.cryptographic_needs, object_policies.cryptographic_write),
+    "metadata": Part(object_policies.metadata_needs, object_policies.metadata_write),
+    "clients": Part(client_configurations.needs, client_configurations.write),
+    "approval_webhook": Part(webhooks.needs, webhooks.write),
+    "quorum": Part(quorum_policies.needs, quorum_policies.write),
 }
 
 

@@ -24,7 +24,7 @@ from kms.crypto.registry import algorithm_of
 from kms.hsm.module import Usage
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
-from kms.operations import making
+from kms.operations import judging, making
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
 from kms.operations.cryptographic import mac_under
 from kms.operations.errors import InvalidRequest
@@ -297,7 +297,8 @@ def _on_path(template: ObjectTemplate, path: tuple[int, ...] | None) -> ObjectTe
 
 
 def _resolve_derivation(call: Call, command: DeriveKey) -> Sequence[Resolved]:
-    key = ObjectNeed(command.key, Permission.OBJECT_DERIVE, KeyOperation.DERIVE)
+    use = judging.use_of_hash(getattr(command.mechanism, "hash", None))
+    key = ObjectNeed(command.key, Permission.OBJECT_DERIVE, KeyOperation.DERIVE, use=use)
     return (call.authority.resolve_object(call, key), destination(call, command.template.group))
 
 

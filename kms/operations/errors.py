@@ -66,6 +66,10 @@ class CredentialStale(Exception):
     """What the credential was checked against has changed since; the edge authenticates again."""
 
 
+class CarriedOut(Exception):
+    """What was approved is done already, or taken back; nothing was done now, so there is nothing to record."""
+
+
 class TooBusy(Exception):
     """Facts kept changing under the call; nothing was done."""
 

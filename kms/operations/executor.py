@@ -51,6 +51,7 @@ from kms.operations.command import Call, Ceremony, Command, Operation, Plane, Re
 from kms.operations.errors import (
     AccessDenied,
     ApprovalRequired,
+    CarriedOut,
     Conflict,
     CredentialStale,
     NotFound,
@@ -118,6 +119,7 @@ def execute_approved(principal: Principal, command: Command, *, context: CallCon
 
     Everything is judged now: the requester's rights, the targets, the quorums, and who approved.
     """
+    trust.demand()
     return _execute_control(principal, command, operation_of(command), context, ceremony)
 
 
@@ -263,7 +265,7 @@ def _control_attempt(
                 ceremony.close(call, result)
             log.append(_entry(call, command, operation, None, started))
         return result
-    except (CredentialStale, OperationalError):
+    except (CredentialStale, CarriedOut, OperationalError):
         raise
     except Exception as raised:
         error = _domain_error(raised)
@@ -277,8 +279,9 @@ def _hold(principal: Principal, operation: Operation[Any], ceremony: Ceremony | 
     """The versions of what the call rests on, held until the transaction ends."""
     if operation.on_self:
         return fact_versions.own_lock(principal)
+    more = () if ceremony is None else ceremony.subjects()
     fact_versions.enter(principal)
-    own, more = subjects_of(principal), () if ceremony is None else ceremony.subjects()
+    own = subjects_of(principal)
     held = fact_versions.share_lock_subjects([*own, *more])
     return {subject: held[subject] for subject in own}
 

@@ -5,7 +5,7 @@ Nobody says that a group gives what they could not give themselves. It must not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -273,24 +273,29 @@ def _target(row: ExternalRole) -> Target:
     return Target("external-role", row.id, row.account_id, (), Permission.EXTERNAL_ROLE_GET)
 
 
-def _to_give(
-    call: Call, groups: Mappings, removed: Iterable[UUID] = (), account_role: str | None = None
-) -> list[Resolved]:
-    """The rights that giving the same by hand would need, in each group and on the account."""
-    users = {group for group, given in groups.items() if given.user_role}
-    apps = {group for group, given in groups.items() if given.app_permissions}
-    needed = groups_to_join(call, {*groups, *removed} - apps | users, Permission.GROUP_USERS_MANAGE)
-    needed += groups_to_join(call, apps, Permission.APP_CREATE)
-    if account_role is not None:
-        needed.append(Resolved(Permission.USER_UPDATE_ROLE, account_target(call)))
-    return needed
+def _to_map(call: Call, changed: Collection[UUID], *said: Mappings) -> list[Resolved]:
+    """What is said of users is one right in a group, what is said of apps another: what was said before counts too."""
+    users = {group for each in said for group, given in each.items() if group in changed and given.user_role}
+    apps = {group for each in said for group, given in each.items() if group in changed and given.app_permissions}
+    return [
+        *groups_to_join(call, set(changed) - apps | users, Permission.EXTERNAL_ROLE_MAP_USERS),
+        *groups_to_join(call, apps, Permission.EXTERNAL_ROLE_MAP_APPS),
+    ]
+
+
+def _to_give_on_account(call: Call, account_role: str | None) -> list[Resolved]:
+    """The right that giving the same by hand would need."""
+    return [] if account_role is None else [Resolved(Permission.USER_UPDATE_ROLE, account_target(call))]
 
 
 def _resolve_creation(call: Call, command: CreateExternalRole) -> Sequence[Resolved]:
     target = account_target(call)
     provider = find_provider(call, command.provider)
-    granted = _to_give(call, command.groups, account_role=command.account_role or None)
-    return (Resolved(Permission.EXTERNAL_ROLE_MANAGE, target, provider), *granted)
+    granted = [
+        *_to_map(call, command.groups.keys(), command.groups),
+        *_to_give_on_account(call, command.account_role or None),
+    ]
+    return (Resolved(Permission.EXTERNAL_ROLE_CREATE, target, provider), *granted)
 
 
 def _find(call: Call, role: UUID, *, lock: bool) -> ExternalRole:
@@ -310,9 +315,14 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
 
 
 def _resolve_update(call: Call, command: UpdateExternalRole) -> Sequence[Resolved]:
+    """Groups are mapped by those who map them there; the role itself is changed by those who manage all of them."""
     row = _find(call, command.role, lock=True)
-    granted = _to_give(call, command.set_groups, command.remove_groups, command.account_role)
-    return (Resolved(Permission.EXTERNAL_ROLE_MANAGE, _target(row), row), *granted)
+    changed = {*command.set_groups, *command.remove_groups}
+    mapped = _to_map(call, changed, command.set_groups, view_of(row).groups)
+    on_account = _to_give_on_account(call, command.account_role)
+    only_mapped = mapped and command.name is None and not on_account
+    own = Permission.EXTERNAL_ROLE_GET if only_mapped else Permission.EXTERNAL_ROLE_MANAGE
+    return (Resolved(own, _target(row), row), *mapped, *on_account)
 
 
 def _describe(command: CreateExternalRole) -> Mapping[str, Detail]:
@@ -320,7 +330,7 @@ def _describe(command: CreateExternalRole) -> Mapping[str, Detail]:
 
 
 _operation = control(Category.ADMINISTRATIVE)
-_GET, _MANAGE = Permission.EXTERNAL_ROLE_GET, Permission.EXTERNAL_ROLE_MANAGE
+_GET, _SYNC, _DELETE = Permission.EXTERNAL_ROLE_GET, Permission.EXTERNAL_ROLE_SYNC, Permission.EXTERNAL_ROLE_DELETE
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateExternalRole, "external-role.create", _resolve_creation, create_external_role, describe=_describe),
     _operation(ListExternalRoles, "external-role.list", resolve_on_account(_GET), list_external_roles),
@@ -329,9 +339,9 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         DeleteExternalRole,
         "external-role.delete",
-        _resolve(_MANAGE, lock=True),
+        _resolve(_DELETE, lock=True),
         delete_external_role,
         irreversible=True,
     ),
-    _operation(SyncExternalRole, "external-role.sync", _resolve(_MANAGE), sync_external_role),
+    _operation(SyncExternalRole, "external-role.sync", _resolve(_SYNC), sync_external_role),
 )

@@ -14,7 +14,7 @@ from kms.operations.command import Call
 from kms.operations.errors import AccessDenied
 from policies.facts import Given, account_role, group_role
 from policies.permissions import CATALOGUE, Permission, with_implied
-from policies.system_roles import ACCOUNT_ROLES, DATA_OPERATIONS, GROUP_ROLES
+from policies.system_roles import ACCOUNT_ROLES, APP_ADMINISTRATOR, DATA_OPERATIONS, GROUP_ROLES
 
 # Programs may be given these by whoever gives them rights at all: no role of a person's holds them.
 _FOR_PROGRAMS = DATA_OPERATIONS | {Permission.OBJECT_CALCULATE_DIGEST, Permission.OBJECT_MANAGE}
@@ -48,6 +48,11 @@ def give_group_roles(call: Call, group: UUID, name: str | None, roles: Iterable[
 def give_to_program(call: Call, group: UUID, permissions: Iterable[Permission]) -> None:
     """What an app may do in a group: what persons can do at all, its giver must be able to do there."""
     give_in_group(call, group, with_implied(frozenset(permissions)) - _FOR_PROGRAMS)
+
+
+def give_to_administrative_app(call: Call) -> None:
+    """What every administrative app may do on the account."""
+    give_on_account(call, Given(account=with_implied(APP_ADMINISTRATOR)))
 
 
 def _refuse(beyond: frozenset[Permission]) -> None:

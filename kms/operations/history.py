@@ -22,6 +22,7 @@ from kms.crypto.operation import KeyOperation
 from kms.crypto.options import ExportRule, options_of
 from kms.objects import keystore
 from kms.objects.models import HistoryItem, SecurityObject
+from kms.operations import judging
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
@@ -120,13 +121,14 @@ def revert_object(call: Call, command: RevertObject, row: SecurityObject, *_grou
         raise NotFound("History item not found, or its time to be undone is over", "history-item-not-found")
     if KeyOperation.EXPORT in item.fields["operations"] and KeyOperation.EXPORT not in row.operations:
         raise InvalidRequest("The object gave up EXPORT since; that cannot be taken back", "export-given-up")
-    version, rule = row.version, options_of(row.options).export
+    version, rule, before = row.version, options_of(row.options).export, judging.standing_of(row)
     for name in RESTORED:
         value = item.fields[name]
         setattr(row, name, parse_datetime(value) if name in _DATES and value is not None else value)
     if row.replacement is not None:  # which has the rotation policy now
         row.rotation, row.rotates_at = None, None
     _restore_blob(row, item, version + 1, rule)
+    judging.check_changed(call, row, before)
     HistoryItem.objects.filter(object_id=row.id, created_at__gte=item.created_at).delete()
     save(row)
     call.details.update(object_version=row.version)

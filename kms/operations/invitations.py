@@ -6,12 +6,12 @@ It must not know the wire or HTTP, nor how mail travels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from accounts import addresses, codes
-from accounts.models import CodePurpose, GroupMembership, Membership, User
+from accounts.models import AccountRole, CodePurpose, GroupMembership, Membership, User
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import account_target
@@ -21,6 +21,7 @@ from kms.operations.giving import give_account_roles, give_group_roles
 from kms.operations.groups import groups_to_join
 from kms.operations.mailed_codes import code_of, mail, refused, resolve_public
 from kms.operations.passwords import checked_password, set_password
+from kms.operations.quorum_places import guards_of_administrators, guards_of_places, role_places
 from kms.operations.users import GroupRoles, UserView, resolve_own, resolve_user, user_target
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -161,10 +162,12 @@ def process_invitations(call: Call, command: ProcessInvitations, _payload: None)
 
 
 def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
-    account = account_target(call)
+    guards = guards_of_places(call, Permission.USER_INVITE, *role_places(command.role))
+    if command.role == AccountRole.ADMINISTRATOR:
+        guards += guards_of_administrators(call, Permission.USER_INVITE)
     return (
-        Resolved(Permission.USER_INVITE, account),
-        *groups_to_join(call, command.groups, Permission.GROUP_USERS_MANAGE),
+        Resolved(Permission.USER_INVITE, replace(account_target(call), guards=guards)),
+        *groups_to_join(call, command.groups, Permission.GROUP_USERS_ADD),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the server does on its own: rotations that are due, and tidying away what is over.
+"""What the server does on its own: rotations that are due, approved calls that nobody has carried out, and tidying.
 
 Every process may run it; a database lock lets one at a time, and a rotation that was done is not due any more, whoever
 did it. Nothing is remembered between turns, so a restart loses nothing.
@@ -18,9 +18,10 @@ from accounts.clock import clock
 from accounts.models import FactorChallenge, PendingSignOn, SpentToken
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, Principal, PrincipalKind
 from kms.objects.models import HistoryItem, SecurityObject
+from kms.operations import approving
 from kms.operations.command import ObjectRef
 from kms.operations.errors import EXPECTED, TooBusy
-from kms.operations.executor import execute
+from kms.operations.executor import execute, execute_approved
 from kms.operations.rotating import RotateDueObject
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Turn:
     rotated: int = 0
     failed: int = 0
     forgotten: int = 0
+    carried_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ class Keeper:
         resting = [key for key, failure in self._failures.items() if failure.again_at > now]
         rows = due.exclude(id__in=resting).order_by("rotates_at").values_list("id", "account_id", "rotates_at")
         outcomes = [self._rotate(key, account, at, now) for key, account, at in rows[:AT_ONCE] if at is not None]
+        carried_out = approving.carry_out_due(execute_approved, now)
         forgotten, _ = HistoryItem.objects.filter(expires_at__lte=now).delete()
         _tidy(now)
-        return Turn(True, outcomes.count(True), outcomes.count(False), forgotten)
+        return Turn(True, outcomes.count(True), outcomes.count(False), forgotten, carried_out)
 
     def _rotate(self, object_id: UUID, account: UUID, due: datetime, now: datetime) -> bool:
         """One that fails, for whatever reason, holds up no other."""
@@ -98,6 +101,7 @@ class Keeper:
 
 def _tidy(now: datetime) -> None:
     """Rows that count for nothing any more, whether they are here or not: each is judged at use."""
+    approving.tidy(now)
     throttle.tidy(now)
     sessions.tidy(now)
     sessions.tidy_activity(now)

@@ -6,9 +6,11 @@ Shared by creation, derivation, copies and rotation. It decides nothing and must
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
+
+import msgspec
 
 from accounts.models import Group
 from kms.audit.entry import Detail
@@ -16,7 +18,7 @@ from kms.crypto.algorithm import Algorithm, Described
 from kms.crypto.errors import ParameterInvalid
 from kms.crypto.key_formats import as_kept
 from kms.crypto.operation import KeyOperation
-from kms.crypto.options import NO_OPTIONS, KeyOptions
+from kms.crypto.options import NO_OPTIONS, CipherOptions, KeyOptions
 from kms.crypto.registry import algorithm_of
 from kms.hsm.module import KeySpec, StoredKey
 from kms.objects import keystore
@@ -24,10 +26,11 @@ from kms.objects.models import SecurityObject
 from kms.objects.publication import Publication
 from kms.objects.rotation import RotationPolicy, next_rotation
 from kms.objects.state import Cryptoperiod, KeyState, initial_state
-from kms.operations import check_value
+from kms.operations import check_value, judging
 from kms.operations.authority import object_target
 from kms.operations.command import Call
 from kms.operations.managed_object import ObjectView, check_period, checked_operations, row_binding, save, view_of
+from kms.operations.quorum_policies import QuorumPolicy, stored_on_object
 from kms.operations.transient import make_transient
 from kms.secret import SecretBytes
 
@@ -59,12 +62,14 @@ class ObjectTemplate:
     options: KeyOptions = NO_OPTIONS
     rotation: RotationPolicy | None = None
     publication: Publication | None = None
+    quorum: QuorumPolicy | None = None
     check_value: str | None = None
     check_value_method: str | None = None
 
 
 def generated(call: Call, template: ObjectTemplate, group: Group) -> ObjectView:
     """A new key, made in the token where it can be."""
+    template = dated(call, template, group)
     algorithm = algorithm_of(template.kind)
     spec = algorithm.generation_spec(size=template.size, curve=template.curve, public_exponent=template.public_exponent)
     if template.transient:
@@ -92,6 +97,7 @@ def from_material(
     links: Mapping[str, UUID] | None = None,
 ) -> ObjectView:
     """An object of material that the process holds. ``links`` are columns that name other objects."""
+    template = dated(call, template, group)
     row = new_row(call, template, group, found.spec, public_only=found.public_only)
     row.creation, row.attributes = how, dict(found.attributes or {})
     for column, other in (links or {}).items():
@@ -103,19 +109,37 @@ def from_material(
     return kept(call, row, StoredKey(stored.blob, found.public or stored.public), template)
 
 
+def dated(call: Call, template: ObjectTemplate, group: Group) -> ObjectTemplate:
+    """With the dates that a policy gives new objects whose caller gives none."""
+    if template.transient:
+        return template
+    return replace(template, period=judging.dates_of_new(call, group.id, template.kind, template.period))
+
+
 def new_row(
-    call: Call, template: ObjectTemplate, group: Group, spec: KeySpec, *, public_only: bool = False
+    call: Call,
+    template: ObjectTemplate,
+    group: Group,
+    spec: KeySpec,
+    *,
+    public_only: bool = False,
+    source: UUID | None = None,
 ) -> SecurityObject:
-    """The row, all but its blob: whatever the blob is bound to is settled here."""
+    """The row, all but its blob: whatever the blob is bound to is settled here, and whether policies let it be.
+
+    ``source`` is the group of the object that the material is taken over from.
+    """
     if not template.name and not template.transient:
         raise ParameterInvalid("name is needed")
     algorithm = algorithm_of(spec.kind)
     check_period(template.period)
-    options = NO_OPTIONS.changed(template.options)
+    options = _options_of_new(call, template, group)
     algorithm.check_options(options, spec)
     operations = checked_operations(
         algorithm, template.operations, spec=spec, options=template.options, public_only=public_only
     )
+    if template.operations is None:
+        operations = judging.allowed_operations(call, group.id, operations)
     exportable = KeyOperation.EXPORT in operations
     check_publication(spec.kind, template.publication)
     row = SecurityObject(
@@ -139,12 +163,24 @@ def new_row(
         custom_metadata=dict(template.custom_metadata),
         options=options.stored(),
         publication=None if template.publication is None else template.publication.stored(),
+        quorum=None if template.quorum is None else stored_on_object(call, template.quorum),
         creator_kind=call.principal.kind,
         creator_id=call.principal.id,
     )
     if template.rotation is not None:
         schedule(row, template.rotation, call.now)
+    judging.check_new(call, row, transient=template.transient, source=source)
     return row
+
+
+def _options_of_new(call: Call, template: ObjectTemplate, group: Group) -> KeyOptions:
+    """What is asked for; IVs are left to the server where that has to be and nobody said otherwise."""
+    options = NO_OPTIONS.changed(template.options)
+    cipher = options.cipher or CipherOptions()
+    open_question = cipher.random_iv is None and not options.tokenises and not template.transient
+    if not open_question or not judging.leaves_ivs_to_the_server(call, group.id, template.kind):
+        return options
+    return options.changed(KeyOptions(cipher=msgspec.structs.replace(cipher, random_iv=True)))
 
 
 def schedule(row: SecurityObject, policy: RotationPolicy, now: datetime) -> None:
@@ -212,8 +248,9 @@ def refuse_limits_of_transient(template: ObjectTemplate) -> None:
     if template.period != Cryptoperiod() or not template.enabled or template.pre_active:
         raise ParameterInvalid("a transient key is active for a day at most: it takes no dates and is not disabled")
     limited = NO_OPTIONS.changed(template.options) != NO_OPTIONS
-    if limited or template.rotation is not None or template.publication is not None:
-        raise ParameterInvalid("a transient key carries no options, rotation policy or publication")
+    policies = (template.rotation, template.publication, template.quorum)
+    if limited or any(policy is not None for policy in policies):
+        raise ParameterInvalid("a transient key carries no options, rotation or approval policy, or publication")
 
 
 def check_publication(kind: str, publication: Publication | None) -> None:

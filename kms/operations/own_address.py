@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from accounts import codes
-from accounts.models import CodePurpose, Membership, User
+from accounts.models import CodePurpose, User
 from kms.audit.entry import Category
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
@@ -21,7 +21,7 @@ from kms.operations.errors import Conflict, NotFound
 from kms.operations.invitations import checked_address
 from kms.operations.mailed_codes import code_of, mail, refused
 from kms.operations.passwords import admit_password, demand_password, resolve_own_user
-from kms.operations.users import UserView, group_roles
+from kms.operations.users import UserView, view_of
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 
@@ -70,8 +70,7 @@ def change_address(call: Call, command: ChangeAddress, user: User) -> UserView:
     user.save(update_fields=["new_email"])
     if user.new_email:
         mail(call, CodePurpose.CONFIRM_EMAIL, wanted, user=user.id)
-    membership = Membership.objects.filter(user=user, account_id=call.principal.account or UUID(int=0)).first()
-    return UserView(user, membership, group_roles(user, call))
+    return view_of(call, user)
 
 
 def confirm_address(call: Call, command: ConfirmAddress, user: User) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,9 +21,11 @@ from kms.operations.errors import Conflict, InvalidRequest, NotFound
 from kms.operations.giving import give_on_account
 from kms.operations.naming import save_named
 from kms.operations.queries import Page, paged
+from kms.operations.quorum_places import guards_of_places, refuse_named
 from policies.decision import Target
 from policies.facts import Given, account_role, custom_roles
 from policies.permissions import Permission, Scope, in_scope, permissions_named, with_implied
+from policies.quorum import Member, MemberKind
 from policies.system_roles import ACCOUNT_ROLES, GROUP_ROLES, SYSTEM_ROLE_ID, SYSTEM_ROLES, RoleKind, SystemRole
 
 MAX_ROLES = 1000
@@ -165,6 +167,7 @@ def update_role(call: Call, command: UpdateRole, found: Role | SystemRole) -> Ro
 def delete_role(call: Call, _command: DeleteRole, found: Role | SystemRole) -> None:
     row = _own(found)
     call.details["name"] = row.name
+    refuse_named(call, Member(MemberKind.ROLE, row.id))
     everywhere = Role.objects.filter(account_id=call.account, all_groups_role=row.id)
     if _is_held(row) or everywhere.exists():
         raise Conflict("role-in-use", "The role is in use; take it from its holders first")
@@ -264,6 +267,15 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
     return resolve
 
 
+def _resolve_update(call: Call, command: UpdateRole) -> Sequence[Resolved]:
+    """What a role gives decides who of its holders may review: changing it is for those who are asked with it."""
+    (found,) = _resolve(Permission.ROLE_UPDATE, lock=True)(call, command)
+    if command.details is None:
+        return (found,)
+    guards = guards_of_places(call, Permission.ROLE_UPDATE, Member(MemberKind.ROLE, command.role))
+    return (replace(found, target=replace(found.target, guards=guards)),)
+
+
 def _resolve_own(call: Call, _command: GetOwnPermissions) -> Sequence[Resolved]:
     return (Resolved(Permission.LIST_VISIBLE, Target(call.principal.kind.value, call.principal.id, call.account)),)
 
@@ -277,7 +289,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(CreateRole, "role.create", resolve_on_account(Permission.ROLE_CREATE), create_role, describe=_describe),
     _operation(ListRoles, "role.list", resolve_on_account(Permission.ROLE_GET), list_roles),
     _operation(GetRole, "role.get", _resolve(Permission.ROLE_GET), get_role),
-    _operation(UpdateRole, "role.update", _resolve(Permission.ROLE_UPDATE, lock=True), update_role),
+    _operation(UpdateRole, "role.update", _resolve_update, update_role),
     _operation(DeleteRole, "role.delete", _resolve(Permission.ROLE_DELETE, lock=True), delete_role, irreversible=True),
     _operation(GetOwnPermissions, "user.get-permissions", _resolve_own, get_own_permissions),
 )

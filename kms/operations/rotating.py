@@ -25,7 +25,7 @@ from kms.objects.publication import publication_of
 from kms.objects.rotation import RotationPolicy, next_rotation, rotation_of
 from kms.objects.state import Cryptoperiod, KeyState, Transition
 from kms.objects.usage import Handling
-from kms.operations import copying, making
+from kms.operations import copying, judging, making
 from kms.operations.authority import absent, group_target, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import Conflict, InvalidRequest, NotFound
@@ -41,6 +41,7 @@ from kms.operations.managed_object import (
     state_of,
 )
 from kms.operations.queries import shown
+from kms.operations.quorum_policies import inherit
 from kms.operations.updating import changed_options
 from kms.secret import SecretBytes
 from policies.permissions import Permission
@@ -111,6 +112,7 @@ def _rotated(
     if policy is not None and "rotation" in command.stated and len(copies) != len(set(policy.copies)):
         raise InvalidRequest("rotate_copied_keys names an object that is not a copy of this one", "not-a-copy")
     new = _made(call, successor(command, old, call.now), group, command.material).row
+    inherit(new, old, command.changes.quorum)
     step_back(call, old, deactivate=command.deactivate)
     link(old, new)
     new.name = name
@@ -245,7 +247,7 @@ def link(old: SecurityObject, new: SecurityObject) -> None:
 
 
 def replace_object(call: Call, command: ReplaceObject, replaced: SecurityObject, replacement: SecurityObject) -> None:
-    """What the replacement lacks of metadata and a rotation policy, it takes over."""
+    """What the replacement lacks of metadata, a rotation and an approval policy, it takes over."""
     _check_replacement(replaced, replacement, call.now)
     name, policy = replaced.name, rotation_of(replaced.rotation)
     remember(call, replacement)
@@ -254,10 +256,13 @@ def replace_object(call: Call, command: ReplaceObject, replaced: SecurityObject,
         save(replacement)
     step_back(call, replaced, deactivate=False, name=command.new_name)
     link(replaced, replacement)
+    before = judging.standing_of(replacement)
     replacement.name = name
     replacement.custom_metadata = replacement.custom_metadata or replaced.custom_metadata
+    replacement.quorum = replacement.quorum or replaced.quorum
     if policy is not None and replacement.rotation is None:
         _schedule(replacement, msgspec.structs.replace(policy, copies=()), call.now, stated=False)
+    judging.check_changed(call, replacement, before)
     save(replacement)
     save(replaced)
     call.details.update(replaced=str(replaced.id))
@@ -288,7 +293,8 @@ def _resolve_due(call: Call, command: RotateDueObject) -> Sequence[Resolved]:
     row = locked_object(call, command.key)
     group = Group.objects.get(id=row.group_id)
     there = Resolved(Permission.OBJECT_CREATE, group_target(group), group)
-    return [_rotates(row), there, *map(_rotates, _copies_to_follow(row, rotation_of(row.rotation)))]
+    due = [row, *_copies_to_follow(row, rotation_of(row.rotation))]
+    return [_is_due(due[0]), there, *map(_is_due, due[1:])]
 
 
 def _resolve_replacement(call: Call, command: ReplaceObject) -> Sequence[Resolved]:
@@ -300,6 +306,11 @@ def _resolve_replacement(call: Call, command: ReplaceObject) -> Sequence[Resolve
 
 def _rotates(row: SecurityObject) -> Resolved:
     return Resolved(Permission.OBJECT_ROTATE, object_target(row), row)
+
+
+def _is_due(row: SecurityObject) -> Resolved:
+    """Whoever said when it rotates by itself had what approval that needs."""
+    return Resolved(Permission.OBJECT_ROTATE, replace(object_target(row), guards=()), row)
 
 
 def _copies_to_follow(old: SecurityObject, policy: RotationPolicy | None) -> Sequence[SecurityObject]:

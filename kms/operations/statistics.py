@@ -18,7 +18,7 @@ from django.db.utils import OperationalError
 
 from kms.audit.entry import Category, Detail, Outcome
 from kms.objects.models import SecurityObject
-from kms.operations.apps import app_target, find_app, visible_apps
+from kms.operations.apps import app_target, find_app, permission_on, visible_apps
 from kms.operations.authority import absent, group_target, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
@@ -156,7 +156,7 @@ def _visible(call: Call, subject: Subject) -> frozenset[UUID] | None:
     """Whose counts the caller may see; None is everybody's in the account."""
     if subject is Subject.GROUP:
         return call.facts.groups_with(Permission.GROUP_GET)
-    if call.facts.groups_with(Permission.APP_GET) is None:
+    if call.facts.groups_with(Permission.APP_GET) is None and Permission.ADMIN_APP_GET in call.facts.account:
         return None
     return frozenset(visible_apps(call).values_list("id", flat=True))
 
@@ -214,7 +214,7 @@ def _resolve_app(call: Call, app: UUID) -> Resolved:
     row, groups = find_app(call, app, lock=False)
     if row.id == call.principal.id:
         return Resolved(Permission.OWN_PROFILE, Target("app", row.id, row.account_id, tuple(groups)))
-    return Resolved(Permission.APP_GET, app_target(row, groups))
+    return Resolved(permission_on(row, Permission.APP_GET), app_target(row, groups))
 
 
 def _resolve_group(call: Call, group: UUID) -> Resolved:

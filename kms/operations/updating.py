@@ -22,6 +22,7 @@ from kms.objects.publication import Publication
 from kms.objects.rotation import RotationPolicy
 from kms.objects.state import Cryptoperiod, KeyState
 from kms.objects.usage import Handling
+from kms.operations import judging
 from kms.operations.authority import object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
@@ -39,6 +40,7 @@ from kms.operations.managed_object import (
     state_of,
 )
 from kms.operations.queries import shown
+from kms.operations.quorum_policies import QuorumPolicy, stored_on_object
 from policies.permissions import Permission
 
 
@@ -61,6 +63,7 @@ class UpdateObject(Command):
     options: KeyOptions | None = None
     rotation: RotationPolicy | None = None
     publication: Publication | None = None
+    quorum: QuorumPolicy | None = None
     ended: frozenset[str] = frozenset()
 
 
@@ -77,12 +80,14 @@ _FIELD_PERMISSIONS: Mapping[str, Permission] = {
     "options": Permission.OBJECT_UPDATE_POLICIES,
     "rotation": Permission.OBJECT_UPDATE_POLICIES,
     "publication": Permission.OBJECT_UPDATE_POLICIES,
+    "quorum": Permission.OBJECT_UPDATE_POLICIES,
 }
 
 
 def update_object(call: Call, command: UpdateObject, row: SecurityObject, *others: Any) -> ObjectView:
     """``others`` repeat the row once per further permission; the last is the new group when one is given."""
     check_handling(row, Handling.UPDATE, call.now)
+    before = judging.standing_of(row)
     changed = fields_of(command)
     call.details["fields"] = ",".join(changed)
     if set(changed) & {"operations", "activation_date", "deactivation_date", "group", "rotation", "options"}:
@@ -96,7 +101,10 @@ def update_object(call: Call, command: UpdateObject, row: SecurityObject, *other
         row.group = others[-1]
     _change_period(row, command, call.now)
     _change_policies(row, command, call.now)
+    if command.quorum is not None:
+        row.quorum = stored_on_object(call, command.quorum)
     _change_bound(row, command)
+    judging.check_changed(call, row, before)
     save(row)
     return shown(call, [row])[0]
 

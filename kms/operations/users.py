@@ -6,13 +6,13 @@ It must not know the wire or HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from accounts import codes, sessions
-from accounts.models import AccountRole, GroupMembership, Membership, User
+from accounts.models import AccountRole, AccountRoleGrant, GroupMembership, Membership, User
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category
 from kms.operations.authority import absent, resolve_on_account
@@ -23,9 +23,17 @@ from kms.operations.groups import groups_to_join
 from kms.operations.held_roles import NO_ROLES, own_roles, set_account_roles, set_group_roles
 from kms.operations.own_factors import Device, devices_of, devices_of_all
 from kms.operations.queries import Page, paged
+from kms.operations.quorum_places import (
+    guards_of_administrators,
+    guards_of_places,
+    refuse_named,
+    refuse_named_anywhere,
+    role_places,
+)
 from policies import versions as fact_versions
 from policies.decision import Target
 from policies.permissions import Permission
+from policies.quorum import Member, MemberKind
 
 GroupRoles = Mapping[UUID, str]
 
@@ -160,11 +168,13 @@ def update_user(call: Call, command: UpdateUser, payload: tuple[User, Membership
 def remove_user(call: Call, _command: RemoveUser, payload: tuple[User, Membership]) -> None:
     user, membership = payload
     _keep_an_administrator(membership)
+    refuse_named(call, Member(MemberKind.USER, user.id))
     GroupMembership.objects.filter(user=user, group__account_id=call.account).delete()
     membership.delete()
 
 
 def delete_own_user(_call: Call, _command: DeleteOwnUser, user: User) -> None:
+    refuse_named_anywhere(user.id)
     for membership in Membership.objects.filter(user=user).order_by("account_id"):
         _keep_an_administrator(membership)
     user.delete()
@@ -255,6 +265,14 @@ def resolve_user(permission: Permission, *, lock: bool = False) -> Any:
     return resolve
 
 
+def _resolve_removal(call: Call, command: RemoveUser) -> Sequence[Resolved]:
+    found = _member(call, command.user, lock=True)
+    administers = found[1].role == AccountRole.ADMINISTRATOR
+    guards = guards_of_administrators(call, Permission.USER_DELETE) if administers else ()
+    target = replace(user_target(command.user, call.account), guards=guards)
+    return (Resolved(Permission.USER_DELETE, target, found),)
+
+
 def _resolve_own_user(call: Call, _command: DeleteOwnUser) -> Sequence[Resolved]:
     if call.principal.kind is PrincipalKind.APP:
         raise InvalidRequest("Users delete themselves; an app is deleted by an administrator")
@@ -283,10 +301,33 @@ def _resolve_update(call: Call, command: UpdateUser) -> Sequence[Resolved]:
     if named and command.user != call.principal.id:
         raise InvalidRequest("A person's names and description are their own to change")
     target = user_target(command.user, call.account)
-    needed = [Permission.USER_UPDATE_ROLE] if command.role is not None or groups else []
+    gained = _places_gained(command, found[1])
+    target = replace(target, guards=guards_of_places(call, Permission.USER_UPDATE_ROLE, *gained))
+    needed = [Permission.USER_UPDATE_ROLE] if command.role is not None else []
     needed += [Permission.USER_UPDATE_STATE] if command.enabled is not None else []
-    resolved = [Resolved(permission, target, found) for permission in needed or [Permission.USER_UPDATE_ROLE]]
-    return (*resolved, *groups_to_join(call, groups, Permission.GROUP_USERS_MANAGE))
+    least = Permission.USER_GET if groups else Permission.USER_UPDATE_ROLE
+    resolved = [Resolved(permission, target, found) for permission in needed or [least]]
+    return (*resolved, *_resolve_groups(call, command))
+
+
+def _places_gained(command: UpdateUser, membership: Membership) -> set[Member]:
+    """What the user would come to fill in quorums, by roles that they do not hold yet."""
+    if command.role is None:
+        return set()
+    held = frozenset(AccountRoleGrant.objects.filter(membership=membership).values_list("role_id", flat=True))
+    wanted = role_places(command.role, command.roles or frozenset())
+    return {*wanted} - {*role_places(membership.role, held)}
+
+
+def _resolve_groups(call: Call, command: UpdateUser) -> list[Resolved]:
+    """Who comes in, whose role changes, and who leaves: each is a right of its own, in each group."""
+    held = GroupMembership.objects.filter(user=command.user, group_id__in=command.set_groups)
+    inside = set(held.values_list("group_id", flat=True))
+    return [
+        *groups_to_join(call, command.set_groups.keys() - inside, Permission.GROUP_USERS_ADD),
+        *groups_to_join(call, inside, Permission.GROUP_USERS_ROLE),
+        *groups_to_join(call, command.remove_groups, Permission.GROUP_USERS_REMOVE),
+    ]
 
 
 _operation = control(Category.ADMINISTRATIVE)
@@ -294,9 +335,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(ListUsers, "user.list", resolve_on_account(Permission.USER_GET), list_users),
     _operation(GetUser, "user.get", resolve_user(Permission.USER_GET), get_user),
     _operation(UpdateUser, "user.update", _resolve_update, update_user),
-    _operation(
-        RemoveUser, "user.remove", resolve_user(Permission.USER_DELETE, lock=True), remove_user, irreversible=True
-    ),
+    _operation(RemoveUser, "user.remove", _resolve_removal, remove_user, irreversible=True),
     _operation(DeleteOwnUser, "user.delete", _resolve_own_user, delete_own_user, irreversible=True, on_self=True),
     _operation(DeleteStaleUser, "user.delete-stale", _resolve_stale, delete_stale_user, irreversible=True),
     _operation(ListOwnAccounts, "user.list-accounts", resolve_own(Permission.OWN_ACCOUNTS), list_own_accounts),

@@ -18,6 +18,7 @@ from accounts.clock import clock
 from accounts.models import ExternalRole, IdentityProvider, Role, Session, TotpDevice
 from kms.api.routes import ENDPOINTS
 from kms.audit.models import AuditRecord
+from tests.kit.quorums import ask
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
 
 CANARY = "canary-4f0c2b9e"
@@ -250,6 +251,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "device_id": totp_device(someone),
         "session_id": open_session(someone),
         "role_id": role_of(someone),
+        "req_id": ask(someone, someone.alice).id,
         **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()

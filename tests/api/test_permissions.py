@@ -17,6 +17,7 @@ import pytest
 
 from accounts import sessions
 from accounts.clock import clock
+from accounts.models import Membership
 from accounts.principal import Principal
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
@@ -24,6 +25,7 @@ from kms.crypto.algorithm import CipherParameters
 from kms.crypto.operation import KeyOperation
 from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.agreement import EncapsulateKey
+from kms.operations.approvals import RequestApproval
 from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject
 from kms.operations.cryptographic import WrapKey
@@ -41,7 +43,9 @@ from policies.system_roles import RoleKind
 from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
 from tests.crypto.test_hierarchical import XPUB_1, base58check
-from tests.kit.tenants import PASSWORD, Tenant, new_tenant, unique
+from tests.kit.approvals import deletion, give
+from tests.kit.quorums import guard_group, users
+from tests.kit.tenants import PASSWORD, Tenant, new_tenant, new_user, unique, user_principal
 
 DATA = base64.b64encode(b"sixteen bytes ok").decode()
 
@@ -75,6 +79,7 @@ class Case:
     outside: int = 404
     body: Callable[[World], Any] | None = None
     path: Callable[[World], dict[str, str]] | None = None
+    query: str = ""
 
 
 def new_key(world: World, **fields: Any) -> dict[str, Any]:
@@ -234,6 +239,43 @@ def spare_role(world: World) -> dict[str, str]:
     return {"external_role_id": str(view.row.id)}
 
 
+def guarded_key(world: World, reviewer: UUID) -> ObjectRef:
+    """In a group of its own, where nothing is deleted but with the reviewer's approval."""
+    group = world.tenant.new_group()
+    key = world.tenant.key(group=group)
+    guard_group(group, users(1, [reviewer]), [Permission.OBJECT_DELETE])
+    return key
+
+
+def deletion_body(world: World) -> dict[str, Any]:
+    return {"method": "DELETE", "operation": f"/crypto/v1/keys/{guarded_key(world, colleague(world).id).id}"}
+
+
+def colleague(world: World) -> Principal:
+    """Another administrator, who stands behind nothing of Alice's."""
+    user, account = new_user(), world.tenant.account
+    Membership.objects.create(user=user, account=account, role="administrator")
+    return user_principal(user, account.id)
+
+
+def asked_by_alice(world: World) -> dict[str, str]:
+    key = guarded_key(world, colleague(world).id)
+    return {"req_id": str(execute(world.tenant.alice, RequestApproval(deletion(key))).row.id)}
+
+
+def asked_of_alice(world: World) -> dict[str, str]:
+    key = guarded_key(world, world.tenant.alice.id)
+    return {"req_id": str(execute(colleague(world), RequestApproval(deletion(key))).row.id)}
+
+
+def approved_for_alice(world: World) -> dict[str, str]:
+    reviewer = colleague(world)
+    key = guarded_key(world, reviewer.id)
+    request: UUID = execute(world.tenant.alice, RequestApproval(deletion(key))).row.id
+    give(reviewer, request)
+    return {"req_id": str(request)}
+
+
 CASES: dict[str, Case] = {
     "Refresh": Case("alice", 204, 204),
     "Reauthenticate": Case("alice", 200, 200),
@@ -264,8 +306,16 @@ CASES: dict[str, Case] = {
     "GetExternalRole": Case("alice", 200, path=spare_role),
     "UpdateExternalRole": Case("alice", path=spare_role, body=lambda _w: {"account_role": ["ACCOUNTMEMBER"]}),
     "DeleteExternalRole": Case("alice", path=spare_role),
+    "ListApprovalRequests": Case("alice", 200, 200),
+    "CreateApprovalRequest": Case("alice", body=deletion_body),
+    "GetApprovalRequest": Case("alice", 200, path=asked_by_alice),
+    "DeleteApprovalRequest": Case("alice", path=asked_by_alice),
+    "ApproveRequest": Case("alice", path=asked_of_alice, body=lambda _w: {}),
+    "DenyRequest": Case("alice", path=asked_of_alice, body=lambda _w: {"reason": "no"}),
+    "GetApprovalRequestResult": Case("alice", path=approved_for_alice),
     "GetUserPermissions": Case("alice", 200, 200),
     "ListRoles": Case("alice", 200, 200),
+    "ExplainAccess": Case("alice", 200, 200, query="permission=object.rotate"),
     "CreateRole": Case("alice", 403, 201, own_role),
     "GetRole": Case("alice", 200, path=spare_own_role),
     "UpdateRole": Case("alice", path=spare_own_role, body=lambda _w: {"description": "changed"}),
@@ -285,6 +335,7 @@ CASES: dict[str, Case] = {
     "UpdateGroup": Case("alice", body=lambda _w: {"description": "changed"}),
     "DeleteGroup": Case("alice", path=empty_group),
     "ListApps": Case("alice", 200, 200),
+    "GetClientConfigs": Case("alice", 200, 200),
     "CreateApp": Case("alice", body=app_body),
     "GetApp": Case("alice", 200, 404),
     "UpdateApp": Case("alice", body=lambda _w: {"description": "changed"}),
@@ -409,6 +460,10 @@ ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def world() -> World:
+    return new_world()
+
+
+def new_world() -> World:
     tenant = new_tenant()
     keys = {
         "AES": tenant.key(),
@@ -468,7 +523,7 @@ def send(
     if endpoint.operation.startswith(("Mac", "Sign", "Verify")):
         ids["key_id"] = world.keys["HMAC" if endpoint.operation.startswith("Mac") else "EC"]
     body = case.body(world) if case.body else None
-    path = endpoint.path.format(**ids)
+    path = f"{endpoint.path.format(**ids)}?{case.query}"
     if case.by == "app":
         return client.request(endpoint.method, path, json=body, auth=actors.app(who))
     who = case.by if who == "may" else who

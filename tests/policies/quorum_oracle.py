@@ -11,14 +11,27 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from policies.quorum import Member, MemberKind, Quorum, Vote
+from policies.quorum import MAX_DEPTH, MAX_NESTED, MAX_PLACES, Member, MemberKind, Quorum, Vote
 
 # Where a place is in its tree: the number of the member at each level, from the top.
 Path = tuple[int, ...]
 
 
 def met_by_trying_everything(quorum: Quorum, requester: UUID, votes: Iterable[Vote]) -> bool:
+    if not _is_within_bounds(quorum):
+        return False
     return any(_is_met(quorum, (), filled) for filled in _ways(quorum, requester, tuple(votes)))
+
+
+def _is_within_bounds(quorum: Quorum) -> bool:
+    every = _quorums_in(quorum, 1)
+    seats = [member for each, _ in every for member in each.members if isinstance(member, Member)]
+    return len(every) - 1 <= MAX_NESTED and max(depth for _, depth in every) <= MAX_DEPTH and len(seats) <= MAX_PLACES
+
+
+def _quorums_in(quorum: Quorum, depth: int) -> list[tuple[Quorum, int]]:
+    nested = [member for member in quorum.members if isinstance(member, Quorum)]
+    return [(quorum, depth), *(found for each in nested for found in _quorums_in(each, depth + 1))]
 
 
 def _ways(quorum: Quorum, requester: UUID, votes: tuple[Vote, ...]) -> set[frozenset[Path]]:

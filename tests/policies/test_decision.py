@@ -1,4 +1,7 @@
-"""Properties of the one decision, over drawn principals, targets and facts."""
+"""Properties of the one decision, over drawn principals, targets and facts.
+
+The first are what Cedar proves of its own decisions, under the names they have there.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ NOT_PUBLIC = [p for p in PERMISSIONS if CATALOGUE[p].scope not in (Scope.PUBLIC,
 
 
 @given(requests)
-def test_empty_facts_allow_only_what_everybody_has(request: AccessRequest) -> None:
+def test_default_deny(request: AccessRequest) -> None:
     if isinstance(decide(request, Facts()), Allow):
         assert CATALOGUE[request.permission].scope in (Scope.PUBLIC, Scope.SELF)
 
@@ -48,9 +51,7 @@ def test_every_outcome_has_a_reason_code(request: AccessRequest, known: Facts) -
 
 
 @given(requests, facts, forbids, st.booleans())
-def test_any_forbid_denies_whatever_is_granted(
-    request: AccessRequest, known: Facts, forbid: Forbid, of_target: bool
-) -> None:
+def test_forbid_trumps_permit(request: AccessRequest, known: Facts, forbid: Forbid, of_target: bool) -> None:
     if of_target:
         request = replace(request, target=replace(request.target, forbids=(*request.target.forbids, forbid)))
     else:
@@ -69,10 +70,13 @@ def test_a_forbid_denies_even_whoever_holds_everything(permission: Permission) -
     )
 
 
-@given(requests, facts, st.randoms())
-def test_the_order_of_groups_and_forbids_is_irrelevant(request: AccessRequest, known: Facts, random: object) -> None:
+@given(requests, facts, st.randoms(), st.booleans())
+def test_order_and_duplicates_do_not_matter(
+    request: AccessRequest, known: Facts, random: object, doubled: bool
+) -> None:
     shuffle = random.shuffle  # type: ignore[attr-defined]  # Hypothesis' Random
-    groups, own, others = list(request.target.groups), list(request.target.forbids), list(known.forbids)
+    times = 2 if doubled else 1
+    groups, own, others = [*request.target.groups] * times, [*request.target.forbids] * times, [*known.forbids] * times
     held = list(known.groups.items())
     for part in (groups, own, others, held):
         shuffle(part)
@@ -80,8 +84,21 @@ def test_the_order_of_groups_and_forbids_is_irrelevant(request: AccessRequest, k
     assert decide(shuffled, replace(known, groups=dict(held), forbids=tuple(others))) == decide(request, known)
 
 
+@given(requests, facts)
+def test_allowed_only_if_explicitly_permitted(request: AccessRequest, known: Facts) -> None:
+    """Take this permission from whatever holds it: what roles grant is allowed no longer."""
+    taken = replace(
+        known,
+        account=known.account - {request.permission},
+        all_groups=known.all_groups - {request.permission},
+        groups={group: held - {request.permission} for group, held in known.groups.items()},
+    )
+    if request.permission in BOUND:
+        assert isinstance(decide(request, taken), Deny)
+
+
 @given(requests, facts, permission_sets)
-def test_a_grant_in_an_unrelated_group_changes_nothing(
+def test_slicing_is_sound_a_grant_in_an_unrelated_group_changes_nothing(
     request: AccessRequest, known: Facts, extra: frozenset[Permission]
 ) -> None:
     elsewhere = next(group for group in GROUPS if group not in request.target.groups)
@@ -90,7 +107,7 @@ def test_a_grant_in_an_unrelated_group_changes_nothing(
 
 
 @given(requests, facts, permission_sets)
-def test_a_grant_of_other_permissions_changes_nothing(
+def test_slicing_is_sound_a_grant_of_other_permissions_changes_nothing(
     request: AccessRequest, known: Facts, extra: frozenset[Permission]
 ) -> None:
     other = extra - {request.permission, *([request.target.see] if request.target.see else [])}

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from kms.api.wire.approval_webhooks import ApprovalWebhook, webhook_of
 from kms.api.wire.auth_config import AuthConfig, WireAuthConfig, authentication_change, wire_auth_config
 from kms.api.wire.auth_ldap import AuthConfigLdap
 from kms.api.wire.base import (
@@ -22,7 +23,15 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
+from kms.api.wire.cryptographic_policies import (
+    WireCryptographicPolicy,
+    cryptographic_change,
+    wire_cryptographic_policy,
+)
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
+from kms.api.wire.metadata_policies import WireMetadataPolicy, metadata_change, wire_metadata_policy
+from kms.api.wire.quorum_policies import AccountApprovalPolicy, Remove, account_policy, wire_account_policy
 from kms.operations.accounts import (
     AccountView,
     CreateAccount,
@@ -34,6 +43,7 @@ from kms.operations.accounts import (
 )
 from kms.operations.approval_settings import ApprovalSettings
 from kms.operations.demanding import PolicyChange
+from kms.operations.quorum_policies import policy_in
 from policies.models import AccountPolicy
 
 
@@ -46,12 +56,13 @@ class AccountRequest(Request):
     custom_metadata: dict[str, str] | None = None
     add_ldap: list[AuthConfigLdap] | None = None
     add_logging_configs: Any = None
-    approval_policy: Any = None
+    approval_policy: AccountApprovalPolicy | Remove | None = None
     approval_request_expiry: int | None = None
+    approval_webhook: ApprovalWebhook | Literal["remove"] | None = None
     auth_config: AuthConfig | None = None
     check_access_for_sensitive_operation_results: bool | None = None
-    client_configurations: Any = None
-    cryptographic_policy: Any = None
+    client_configurations: ClientConfigurations | None = None
+    cryptographic_policy: WireCryptographicPolicy | Remove | None = None
     custom_logo: Any = None
     custom_metadata_attributes: Any = None
     del_ldap: list[UUID] | None = None
@@ -59,7 +70,7 @@ class AccountRequest(Request):
     enabled: Any = None
     key_expiry_alert_config: Any = None
     key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
-    key_metadata_policy: Any = None
+    key_metadata_policy: WireMetadataPolicy | Remove | None = None
     log_bad_requests: Any = None
     log_expired_pending_requests: bool | None = None
     log_retention_days: Any = None
@@ -87,7 +98,8 @@ _APPROVALS = frozenset(
         "retain_expired_requests",
     }
 )
-_POLICY = _APPROVALS
+_ON_OBJECTS = frozenset({"cryptographic_policy", "key_metadata_policy"})
+_POLICY = _APPROVALS | _ON_OBJECTS | {"client_configurations", "approval_policy", "approval_webhook"}
 _ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
@@ -112,7 +124,12 @@ class AccountResponse(Response, omit_defaults=False):
     plugin_enabled: bool = False
     key_history_policy: Mapping[str, int] | None = None
     auth_config: WireAuthConfig | UnsetType = UNSET
+    approval_policy: Mapping[str, Any] | UnsetType = UNSET
     approval_request_expiry: int | UnsetType = UNSET
+    approval_webhook: Mapping[str, str] | UnsetType = UNSET
+    client_configurations: Mapping[str, Any] | UnsetType = UNSET
+    cryptographic_policy: Mapping[str, Any] | UnsetType = UNSET
+    key_metadata_policy: Mapping[str, Any] | UnsetType = UNSET
     check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
     log_expired_pending_requests: bool | UnsetType = UNSET
     retain_expired_requests: bool | UnsetType = UNSET
@@ -175,7 +192,14 @@ def _policy(body: AccountRequest) -> PolicyChange:
         body.log_expired_pending_requests,
         body.retain_expired_requests,
     )
-    return PolicyChange(approval_settings=None if settings == ApprovalSettings() else settings)
+    return PolicyChange(
+        clients=client_change(body.client_configurations),
+        approval_settings=None if settings == ApprovalSettings() else settings,
+        approval_webhook=webhook_of(body.approval_webhook),
+        quorum=account_policy(body.approval_policy),
+        cryptographic=cryptographic_change(body.cryptographic_policy),
+        metadata=metadata_change(body.key_metadata_policy),
+    )
 
 
 def _list(call: WireCall) -> ListAccounts:
@@ -214,17 +238,23 @@ def account(view: AccountView) -> AccountResponse:
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
         auth_config=wire_auth_config(view.authentication) or UNSET,
+        approval_webhook={"url": view.webhook_url} if view.webhook_url else UNSET,
         **({} if policy is None else _wire_policy(policy)),
     )
 
 
 def _wire_policy(policy: AccountPolicy) -> dict[str, Any]:
     """What the account demands: what is not set is left out."""
+    cryptographic, metadata = wire_cryptographic_policy(policy.cryptographic), wire_metadata_policy(policy.metadata)
     return {
+        "cryptographic_policy": UNSET if cryptographic is None else cryptographic,
+        "key_metadata_policy": UNSET if metadata is None else metadata,
+        "approval_policy": wire_account_policy(policy_in(policy)) or UNSET,
         "approval_request_expiry": UNSET if policy.approval_seconds is None else policy.approval_seconds,
         "check_access_for_sensitive_operation_results": policy.check_results or UNSET,
         "log_expired_pending_requests": policy.log_expired or UNSET,
         "retain_expired_requests": policy.retain_expired or UNSET,
+        "client_configurations": policy.clients or UNSET,
     }
 
 

@@ -26,6 +26,7 @@ from kms.api.wire.base import (
     uuid_of,
     wire_time,
 )
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
 from kms.api.wire.groups import checked_name
 from kms.api.wire.names import APP_PERMISSIONS, LEGACY_APP_PERMISSIONS
 from kms.operations.app_credentials import Replacement
@@ -67,7 +68,7 @@ class AppRequest(Request):
     ip_address_policy: Any = None
     credential: CredentialRequest | None = None
     account_membership: Any = None
-    client_configurations: Any = None
+    client_configurations: ClientConfigurations | None = None
     credential_migration_period: int | None = None
     credential_expires_at: str | None = None
     oauth_config: OauthConfig | None = None
@@ -160,7 +161,6 @@ def _refuse(body: AppRequest) -> None:
     oauth = body.oauth_config
     unsupported(
         account_membership=body.account_membership,
-        client_configurations=body.client_configurations or None,
         oauth_config=None if oauth is None or oauth == OauthConfig(state="disabled") else oauth,
     )
     if body.role not in (None, "crypto", "admin"):
@@ -191,6 +191,7 @@ def _create(call: WireCall) -> CreateApp:
         ip_ranges=_ip_ranges(body.ip_address_policy) or (),
         rate_limit=body.rate_limit,
         credential=_first(body),
+        clients=client_change(body.client_configurations),
     )
 
 
@@ -222,6 +223,7 @@ def _update(call: WireCall) -> UpdateApp:
         add_groups=_groups_of(body.add_groups),
         change_groups=_groups_of(body.mod_groups),
         remove_groups=frozenset(body.del_groups or ()),
+        clients=client_change(body.client_configurations),
     )
 
 
@@ -263,7 +265,7 @@ def app(view: AppView) -> AppResponse:
         role=row.role,
         legacy_access=False,
         app_type=row.app_type,
-        client_configurations={},
+        client_configurations=row.clients,
         ip_address_policy={"whitelist": row.ip_ranges} if row.ip_ranges else "allow_all",
         last_operations={},
         description=row.description or None,

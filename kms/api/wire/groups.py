@@ -23,8 +23,17 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
-from kms.operations.demanding import PolicyChange
+from kms.api.wire.client_configurations import ClientConfigurations, client_change
+from kms.api.wire.cryptographic_policies import (
+    WireCryptographicPolicy,
+    cryptographic_change,
+    wire_cryptographic_policy,
+)
+from kms.api.wire.metadata_policies import WireMetadataPolicy, metadata_change, wire_metadata_policy
+from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy, wire_group_policy
+from kms.operations.demanding import PolicyChange, policy_of
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
+from kms.operations.quorum_policies import policy_in
 
 # The vendor's limit. What can be brought back is still there, so the window is a limit on forgetting too.
 MAX_UNDO_SECONDS = 180 * 24 * 3600
@@ -41,10 +50,10 @@ class GroupRequest(Request):
     description: str | None = None
     custom_metadata: dict[str, str] | None = None
     add_hmg: Any = None
-    approval_policy: Any = None
+    approval_policy: GroupApprovalPolicy | Remove | None = None
     auto_scan: Any = None
-    client_configurations: Any = None
-    cryptographic_policy: Any = None
+    client_configurations: ClientConfigurations | None = None
+    cryptographic_policy: WireCryptographicPolicy | Remove | None = None
     custodian_policy: Any = None
     del_hmg: Any = None
     export_policy: Any = None
@@ -53,7 +62,7 @@ class GroupRequest(Request):
     hmg_segregation: Any = None
     hmg_sync: Any = None
     key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
-    key_metadata_policy: Any = None
+    key_metadata_policy: WireMetadataPolicy | Remove | None = None
     mod_hmg: Any = None
     wrapping_key_name: Any = None
     # The vendor's CLI sends its own command-line options along with an update.
@@ -66,7 +75,18 @@ class GroupRequest(Request):
 
 
 _CLI_NOISE = frozenset(["group_id", "users", "n", "require_2fa", "require_password", "add_quorum_policy"])
-_ACTED_ON = frozenset({"name", "description", "custom_metadata", "key_history_policy"})
+_ACTED_ON = frozenset(
+    {
+        "name",
+        "description",
+        "custom_metadata",
+        "key_history_policy",
+        "approval_policy",
+        "client_configurations",
+        "cryptographic_policy",
+        "key_metadata_policy",
+    }
+)
 
 
 class GroupResponse(Response):
@@ -79,6 +99,9 @@ class GroupResponse(Response):
     description: str | None = None
     custom_metadata: Mapping[str, str] | None = None
     key_history_policy: Mapping[str, int] | None = None
+    approval_policy: Mapping[str, Any] | None = None
+    cryptographic_policy: Mapping[str, Any] | None = None
+    key_metadata_policy: Mapping[str, Any] | None = None
 
 
 _SORTS = {"name": "name", "group_id": "id"}
@@ -149,9 +172,14 @@ def _update(call: WireCall) -> UpdateGroup:
     )
 
 
-def _policy(_body: GroupRequest) -> PolicyChange:
+def _policy(body: GroupRequest) -> PolicyChange:
     """The parts of the group's policy that the request changes."""
-    return PolicyChange()
+    return PolicyChange(
+        clients=client_change(body.client_configurations),
+        quorum=group_policy(body.approval_policy),
+        cryptographic=cryptographic_change(body.cryptographic_policy),
+        metadata=metadata_change(body.key_metadata_policy),
+    )
 
 
 def _list(call: WireCall) -> ListGroups:
@@ -173,10 +201,13 @@ def group(row: Group) -> GroupResponse:
         name=row.name,
         creator=creator_of(row.creator_kind, row.creator_id),
         created_at=wire_time(row.created_at) or "",
-        client_configurations={},
+        client_configurations=policy_of(row).clients,
         description=row.description or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
+        approval_policy=wire_group_policy(policy_in(policy_of(row))),
+        cryptographic_policy=wire_cryptographic_policy(policy_of(row).cryptographic),
+        key_metadata_policy=wire_metadata_policy(policy_of(row).metadata),
     )
 
 

@@ -128,10 +128,10 @@ def rsa_options(wire: WireRsaOptions | None) -> RsaOptions | None:
     unsupported(minimum_key_length=wire.minimum_key_length)
     if wire.encryption_policy is None and wire.signature_policy is None:
         return None
-    return RsaOptions(_rules(wire.encryption_policy), _rules(wire.signature_policy))
+    return RsaOptions(padding_rules(wire.encryption_policy), padding_rules(wire.signature_policy))
 
 
-def _rules(policy: list[dict[str, Any]] | None) -> tuple[PaddingRule, ...] | None:
+def padding_rules(policy: list[dict[str, Any]] | None) -> tuple[PaddingRule, ...] | None:
     return None if policy is None else tuple(map(_rule, policy))
 
 
@@ -234,12 +234,12 @@ def wire_rsa_options(size: int, options: RsaOptions | None) -> dict[str, Any]:
     signature = options.signature if options is not None else None
     return {
         "key_size": size,
-        "encryption_policy": _wire_rules(encryption if encryption is not None else (PaddingRule("OAEP"),)),
-        "signature_policy": _wire_rules(signature if signature is not None else (PaddingRule(),)),
+        "encryption_policy": wire_padding_rules(encryption if encryption is not None else (PaddingRule("OAEP"),)),
+        "signature_policy": wire_padding_rules(signature if signature is not None else (PaddingRule(),)),
     }
 
 
-def _wire_rules(rules: tuple[PaddingRule, ...]) -> list[dict[str, Any]]:
+def wire_padding_rules(rules: tuple[PaddingRule, ...]) -> list[dict[str, Any]]:
     return [_wire_rule(rule) for rule in rules]
 
 

@@ -38,6 +38,7 @@ from kms.api.wire.object_options import (
     publication,
     rotation_policy,
 )
+from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy
 from kms.api.wire.sobject import Sobject, sobject
 from kms.crypto.key_formats import DEFAULT, FORMATS
 from kms.crypto.options import NO_OPTIONS, KeyOptions
@@ -68,6 +69,7 @@ class ObjectAttributes(Request):
     activation_date: str | None = None
     deactivation_date: str | None = None
     export_policy: WireExportPolicy | None = None
+    approval_policy: GroupApprovalPolicy | Remove | None = None
 
 
 class SobjectRequest(ObjectAttributes):
@@ -214,6 +216,7 @@ def attributes_of(body: ObjectAttributes, *, kind: str, **fields: Any) -> Object
         ),
         pre_active=body.state == "PreActive",
         transient=bool(body.transient),
+        quorum=group_policy(body.approval_policy),
         **fields,
     )
 
@@ -257,6 +260,7 @@ def _update(call: WireCall) -> UpdateObject:
         options=None if options == NO_OPTIONS else options,
         rotation=rotation_policy(body.rotation_policy or None),
         publication=publication(body.publish_public_key),
+        quorum=group_policy(body.approval_policy),
         ended=frozenset(name for name, gone in ended.items() if gone),
     )
 

@@ -16,6 +16,7 @@ from kms.api.wire.object_options import (
     wire_rotation_policy,
     wire_rsa_options,
 )
+from kms.api.wire.quorum_policies import wire_group_policy
 from kms.crypto.asymmetric import traditional_der
 from kms.crypto.hierarchical import network_of
 from kms.crypto.key_formats import DEFAULT
@@ -26,6 +27,7 @@ from kms.objects.publication import publication_of
 from kms.objects.revocation import revocation_of
 from kms.objects.rotation import rotation_of
 from kms.operations.managed_object import ObjectView
+from kms.operations.quorum_policies import policy_on_object
 from kms.secret import SecretBytes
 
 
@@ -65,6 +67,7 @@ class Sobject(Response):
     bip32: dict[str, Any] | None = None
     slip10: dict[str, Any] | None = None
     export_policy: dict[str, Any] | None = None
+    approval_policy: dict[str, Any] | None = None
     kcv: str | None = None
     original_key_ops: list[str] | None = None
     key_creation_method: dict[str, str] | None = None
@@ -144,6 +147,7 @@ def sobject(view: ObjectView) -> Sobject:
         compliant_with_policies=True,
         pub_key=bytes(row.public_key) if row.public_key is not None and asymmetric else None,
         export_policy=wire_export_policy(options.export),
+        approval_policy=wire_group_policy(policy_on_object(row.quorum)),
         kcv=row.kcv or None,
         links=_links(view),
         history=[history_entry(item) for item in view.history] or None,

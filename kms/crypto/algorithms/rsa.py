@@ -92,6 +92,13 @@ class Rsa(KeyPairs):
             _check_rules("encryption", options.rsa.encryption, _ENCRYPTION)
             _check_rules("signature", options.rsa.signature, _SIGNATURE)
 
+    def padding_of(self, parameters: CipherParameters | SignatureParameters, options: KeyOptions) -> PaddingRule:
+        if isinstance(parameters, CipherParameters):
+            scheme = _encryption_scheme(options, parameters)
+            return PaddingRule(OAEP, scheme.mgf_hash or _OAEP_HASH) if scheme.padding == OAEP else scheme
+        mechanism = _sign_mechanism(options, parameters)
+        return PaddingRule(PSS, mechanism.mgf_hash) if isinstance(mechanism, RsaPss) else PaddingRule(PKCS1_V15)
+
     # -- signatures ------------------------------------------------------------------------------------------------
 
     def sign(self, key: Key, parameters: SignatureParameters, message: Message, *, options: KeyOptions) -> bytes:

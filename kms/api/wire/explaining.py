@@ -1,0 +1,125 @@
+"""/sys/v1/explain on the wire: ours, beside the vendor's paths. Permissions are named by our words or the vendor's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters
+from kms.api.wire.flags import ACCOUNT_FLAGS, GROUP_FLAGS
+from kms.api.wire.names import APP_PERMISSIONS
+from kms.api.wire.quorum_policies import wire_tree
+from kms.operations.explaining import AccessExplained, ExplainAccess, TargetKind
+from policies.decision import Allow, Deny, NeedsApproval
+from policies.explanation import Origin, Place, Source, SourceKind, Standing
+from policies.permissions import CATALOGUE, Permission
+
+_FLAGS = {**ACCOUNT_FLAGS, **GROUP_FLAGS}
+_WORDS: Mapping[str, Permission] = {**APP_PERMISSIONS, **_FLAGS, **{p.value: p for p in Permission}}
+_FLAG_OF = {permission: flag for flag, permission in _FLAGS.items()}
+
+
+class ExplainParams(Parameters):
+    permission: str
+    principal: UUID | None = None
+    object: UUID | None = None
+    group: UUID | None = None
+    app: UUID | None = None
+    user: UUID | None = None
+
+
+class ExplainResponse(Response, omit_defaults=False):
+    """``rule`` is the check that decides; ``sources`` are what gives the permission here, ``missing`` groups where
+    it is asked for and not held."""
+
+    allowed: bool
+    needs_approval: bool
+    reason: str
+    message: str
+    rule: str
+    principal: Mapping[str, UUID]
+    permission: Mapping[str, str]
+    target: Mapping[str, UUID | None]
+    checks: list[Mapping[str, Any]]
+    sources: list[Mapping[str, Any]]
+    forbids: list[Mapping[str, str]]
+    missing: list[UUID]
+    quorums: list[Mapping[str, Any]]
+
+
+def permission_named(word: str) -> Permission:
+    if word not in _WORDS:
+        raise WireError("Invalid request: unknown permission (docs/permissions.md lists them)")
+    return _WORDS[word]
+
+
+def _explain(call: WireCall) -> ExplainAccess:
+    wanted = parameters(call, ExplainParams)
+    given = [(kind, found) for kind in TargetKind if (found := getattr(wanted, kind.value, None)) is not None]
+    if len(given) > 1:
+        raise WireError("Invalid request: give at most one of object, group, app and user")
+    kind, target = given[0] if given else (TargetKind.ACCOUNT, None)
+    return ExplainAccess(permission_named(wanted.permission), wanted.principal, kind, target)
+
+
+def _explained(found: AccessExplained) -> ExplainResponse:
+    request, explanation = found.request, found.explanation
+    decision, spec = explanation.decision, CATALOGUE[request.permission]
+    return ExplainResponse(
+        allowed=isinstance(decision, Allow),
+        needs_approval=isinstance(decision, NeedsApproval),
+        reason=decision.reason,
+        message=_message(decision, spec.sentence),
+        rule=explanation.rule,
+        principal={request.principal.kind: request.principal.id},
+        permission={"sentence": spec.sentence, **_named(request.permission)},
+        target={request.target.kind: request.target.id},
+        checks=[
+            {"rule": check.rule, "met": check.refused is None, **({"reason": check.refused} if check.refused else {})}
+            for check in explanation.checks
+        ],
+        sources=[_source(origin) for origin in explanation.origins],
+        forbids=[{"reason": forbid.code, "message": forbid.message} for forbid in explanation.forbids],
+        missing=list(explanation.missing),
+        quorums=[_quorum(standing) for standing in explanation.quorums],
+    )
+
+
+def _message(decision: Allow | Deny | NeedsApproval, sentence: str) -> str:
+    if isinstance(decision, Deny):
+        return decision.message
+    return f"May {sentence}" if isinstance(decision, Allow) else f"May {sentence} once a quorum has approved"
+
+
+def _named(permission: Permission) -> dict[str, str]:
+    flag = _FLAG_OF.get(permission)
+    return {"name": permission.value, **({"flag": flag} if flag else {})}
+
+
+def _source(origin: Origin) -> dict[str, Any]:
+    source = origin.source
+    return {
+        "kind": source.kind,
+        "name": source.name,
+        **({"role_id": source.id} if source.id is not None and source.kind is not SourceKind.EXTERNAL_ROLE else {}),
+        **({"external_role_id": source.id} if source.kind is SourceKind.EXTERNAL_ROLE else {}),
+        "place": _place(source),
+        "by": [_named(permission) for permission in _in_order(origin.by)],
+    }
+
+
+def _place(source: Source) -> dict[str, Any]:
+    return {"group_id": source.group} if source.place is Place.GROUP else {source.place.value: True}
+
+
+def _in_order(permissions: Iterable[Permission]) -> list[Permission]:
+    wanted = frozenset(permissions)
+    return [permission for permission in CATALOGUE if permission in wanted]
+
+
+def _quorum(standing: Standing) -> dict[str, Any]:
+    return {"subject": standing.guard.subject, "met": standing.met, "policy": wire_tree(standing.guard.quorum)}
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (Endpoint("ExplainAccess", "GET", "/sys/v1/explain", _explain, _explained),)
