@@ -38,6 +38,7 @@ from kms.api.wire import (
     statistics,
     user_codes,
     users,
+    vote_proofs,
 )
 from kms.api.wire.base import Endpoint
 
@@ -49,6 +50,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *accounts.ENDPOINTS,
     *auth_config.ENDPOINTS,
     *approvals.ENDPOINTS,
+    *vote_proofs.ENDPOINTS,
     *roles.ENDPOINTS,
     *users.ENDPOINTS,
     *user_codes.ENDPOINTS,

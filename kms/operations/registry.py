@@ -43,6 +43,7 @@ from kms.operations import (
     statistics,
     updating,
     users,
+    vote_challenges,
 )
 from kms.operations.command import Command, Operation
 
@@ -80,6 +81,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *saml.OPERATIONS,
     *roles.OPERATIONS,
     *approvals.OPERATIONS,
+    *vote_challenges.OPERATIONS,
     *explaining.OPERATIONS,
     *external_roles.OPERATIONS,
     *ldap.OPERATIONS,

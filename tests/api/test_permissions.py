@@ -438,6 +438,7 @@ FACTORS = {
     "AddTotpDevice",
     "ConfirmTotpDevice",
     "DeleteTotpDevice",
+    "MfaChallenge",
 }
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
 # have a file of their own, identity providers theirs (tests/sso); the others are walked through at the end of this one.
