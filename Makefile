@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat lock clean
+.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat model lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ scale: $(VENV)/.dev-lock ## Measure what a million objects cost beside a thousan
 
 compat: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Count the vendor's operations that work, are refused, are missing
 	@$(BIN)/python -m tests.acceptance.compat $(ARGS)
+
+model: $(VENV)/.dev-lock ## Prove what can be: the quorum's protocol in Alloy (needs Java, Maven), a million decisions judged twice
+	@$(BIN)/python -m tests.model
+	@$(BIN)/python -m tests.policies.differential $(ARGS)
 
 lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hashes
 	@for name in server run ldap dev clients; do \

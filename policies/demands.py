@@ -42,6 +42,11 @@ class Demands:
             if demand.guard is not None and permission in demand.guard.guarded:
                 yield demand.guard
 
+    def groups_guarding(self, permission: Permission) -> frozenset[UUID]:
+        """The groups where a quorum of the group's own stands before a permission."""
+        guards = ((group, demand.guard) for group, demand in self.groups.items())
+        return frozenset(group for group, guard in guards if guard is not None and permission in guard.guarded)
+
     def naming(self, kind: MemberKind, member: UUID) -> Iterator[Guard]:
         """The quorums of the account and its groups in which somebody has a place."""
         for demand in (self.account, *self.groups.values()):

@@ -15,7 +15,7 @@ from policies.permissions import Permission
 
 # Bounds on a tree, counting all of it. Which of the nested quorums are to be met is tried out, so their number is what
 # a judgement costs: 2 to the power of it at worst (`make bench`). A tree past a bound is met by nobody.
-MAX_DEPTH, MAX_PLACES, MAX_NESTED = 4, 64, 8
+MAX_DEPTH, MAX_PLACES, MAX_NESTED = 4, 64, 12
 
 
 class MemberKind(StrEnum):
@@ -164,17 +164,20 @@ def _malformed(quorum: Quorum, above: _Asked) -> str | None:
 
 
 def _unattainable(quorum: Quorum) -> str | None:
-    """With everybody's approval, and more holders of each role than there are places."""
-    holders = (UUID(int=number) for number in range(1, MAX_PLACES + 1))
-    everybody = [
-        Vote(place.kind, place.id, place.id, password=True, second_factor=True)
-        if place.kind is not MemberKind.ROLE
-        else Vote(MemberKind.USER, holder := next(holders), holder, frozenset({place.id}), True, True)
-        for place in places(quorum)
-    ]
-    if quorum_met(quorum, UUID(int=0), everybody):
+    """With everybody's approval, and for each place of a role somebody who holds just that."""
+    everybody = [_vote_for(place, UUID(int=number)) for number, place in enumerate(places(quorum), start=1)]
+    if quorum_met(quorum, _NOBODY, everybody):
         return None
     return "Not even the approval of everybody would meet this quorum, as nobody counts twice"
+
+
+_NOBODY = UUID(int=0)
+
+
+def _vote_for(place: Member, holder: UUID) -> Vote:
+    if place.kind is MemberKind.ROLE:
+        return Vote(MemberKind.USER, holder, holder, frozenset({place.id}), password=True, second_factor=True)
+    return Vote(place.kind, place.id, place.id, password=True, second_factor=True)
 
 
 # --- the search -----------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from kms.api.wire import (
     statistics,
     user_codes,
     users,
+    vote_proofs,
 )
 from kms.api.wire.base import Endpoint
 
@@ -50,10 +51,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *accounts.ENDPOINTS,
     *auth_config.ENDPOINTS,
     *approvals.ENDPOINTS,
+    *vote_proofs.ENDPOINTS,
     *roles.ENDPOINTS,
+    *explaining.ENDPOINTS,
     *users.ENDPOINTS,
     *user_codes.ENDPOINTS,
-    *explaining.ENDPOINTS,
     *groups.ENDPOINTS,
     *apps.ENDPOINTS,
     *client_configurations.ENDPOINTS,

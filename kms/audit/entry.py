@@ -59,6 +59,7 @@ ALLOWED_DETAILS = frozenset(
         "mechanism",
         "name",
         "operations",
+        "permission",
         "fields",
         "returned",
         "email",

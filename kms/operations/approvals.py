@@ -217,9 +217,9 @@ def _listed_body(row: ApprovalRequest) -> SecretBytes | None:
 
 
 def give_approval(call: Call, command: GiveApproval, row: ApprovalRequest) -> Voted:
-    _demand_pending(call, row)
+    demand_pending(call, row)
     guards = guards_needed(row)
-    vote = _reviewer(call, row, guards)
+    vote = reviewer_of(call, row, guards)
     if row.approvals.filter(reviewer_kind=call.principal.kind, reviewer_id=call.principal.id).exists():
         raise Conflict("already-approved", "You have approved this request already")
     approving.opened(row)  # nobody approves what is not what was asked
@@ -247,7 +247,7 @@ def carry_out_when_approved(run: CarryOut, _command: GiveApproval, voted: Voted)
     return _view(ApprovalRequest.objects.get(id=voted.request), whole=False)
 
 
-def _reviewer(call: Call, row: ApprovalRequest, guards: Sequence[Guard]) -> Vote:
+def reviewer_of(call: Call, row: ApprovalRequest, guards: Sequence[Guard]) -> Vote:
     """The vote that the caller could give, with nothing shown yet."""
     vote = vote_by(call.account, call.principal.kind, call.principal.id)
     if vote is None or not any(may_fill(guard.quorum, vote) for guard in guards):
@@ -267,7 +267,7 @@ def _demand_shown(guards: Sequence[Guard], vote: Vote) -> None:
 
 
 def deny_approval(call: Call, command: DenyApproval, row: ApprovalRequest) -> ApprovalView:
-    _demand_pending(call, row)
+    demand_pending(call, row)
     vote = vote_by(call.account, call.principal.kind, call.principal.id)
     if vote is None or not any(may_fill(guard.quorum, vote) for guard in guards_needed(row)):
         raise AccessDenied("not-a-reviewer", "You are no reviewer of this request")
@@ -278,7 +278,7 @@ def deny_approval(call: Call, command: DenyApproval, row: ApprovalRequest) -> Ap
     return _view(row, whole=_is_own(call, row))
 
 
-def _demand_pending(call: Call, row: ApprovalRequest) -> None:
+def demand_pending(call: Call, row: ApprovalRequest) -> None:
     if row.status != ApprovalStatus.PENDING:
         raise Conflict("approval-ended", f"The request has ended: it is {row.status}")
     if row.expires_at <= call.now:

@@ -76,6 +76,8 @@ class Authority:
         """Decide and grant, or raise."""
         target = resolved.target
         call.touched.append(target)
+        if "permission" not in call.details:
+            call.details["permission"] = resolved.permission
         decision = decide(
             AccessRequest(call.principal, resolved.permission, target, call.now, call.approved), call.facts
         )

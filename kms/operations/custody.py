@@ -10,10 +10,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from accounts.models import App, Group, Membership
-from accounts.principal import PrincipalKind
+from accounts.models import Group
 from kms.audit.entry import Category, Detail
 from kms.crypto.algorithm import CipherParameters, LentKey
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -24,30 +22,18 @@ from kms.hsm.module import KeySpec
 from kms.objects import keystore
 from kms.objects.snapshot import ObjectSnapshot
 from kms.operations import check_value, judging, making, wrapping
-from kms.operations.authority import absent
 from kms.operations.command import Call, Command, ObjectNeed, ObjectRef, Operation, Resolved, control
-from kms.operations.errors import InvalidRequest, NotFound
+from kms.operations.custodians import MAX_CUSTODIANS, Custodian, check_custodians
+from kms.operations.errors import InvalidRequest
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView, destination
 from kms.secret import SecretBytes
 from policies.grant import Grant
 from policies.permissions import Permission
 
-MIN_CUSTODIANS, MAX_CUSTODIANS = 2, 16
 # Any bytes of the right length are a key of these kinds, so that components are keys themselves and have check values.
 KINDS = ("AES", "DES", "DES3", "HMAC")
 _WITH_PARITY = ("DES", "DES3")
-
-
-@dataclass(frozen=True, slots=True)
-class Custodian:
-    """A user or an app of the account."""
-
-    kind: PrincipalKind
-    id: UUID
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +85,7 @@ class SplitKey:
 
 def export_components(call: Call, command: ExportComponents, key: ObjectSnapshot, *wrapping_keys: Any) -> SplitKey:
     _check_kind(key.kind)
-    _check_custodians(call, command.custodians)
+    check_custodians(call, key.group, command.custodians)
     call.details["subject"] = str(key.id)
     rule = key.options.export
     if rule is not None and rule.wrapped and not wrapping_keys:
@@ -145,12 +131,12 @@ def import_components(call: Call, command: ImportComponents, *others: Any) -> Ob
     """``others``: the unwrapping key when there is one, and the group."""
     template = command.template
     _check_kind(template.kind)
-    _check_custodians(call, command.custodians)
+    group: Group = others[-1]
+    check_custodians(call, group.id, command.custodians)
     if {component.custodian for component in command.components} != set(command.custodians) or len(
         command.components
     ) != len(command.custodians):
         raise ParameterInvalid("every custodian brings exactly one component")
-    group: Group = others[-1]
     parts = [component.value for component in command.components]
     if command.wrapping is not None:
         key: ObjectSnapshot = others[0]
@@ -194,20 +180,6 @@ def _check_kind(kind: str) -> None:
 def _check_algorithm(key: ObjectSnapshot, how: Wrapping) -> None:
     if how.algorithm != key.kind:
         raise InvalidRequest(f"alg is {how.algorithm}, but the object's type is {key.kind}")
-
-
-def _check_custodians(call: Call, custodians: Sequence[Custodian]) -> None:
-    if not MIN_CUSTODIANS <= len(custodians) <= MAX_CUSTODIANS:
-        raise ParameterInvalid(f"a key has {MIN_CUSTODIANS} to {MAX_CUSTODIANS} custodians, not {len(custodians)}")
-    if len(set(custodians)) != len(custodians):
-        raise ParameterInvalid("a custodian is named twice, and would hold two components")
-    users = {custodian.id for custodian in custodians if custodian.kind is PrincipalKind.USER}
-    apps = {custodian.id for custodian in custodians if custodian.kind is PrincipalKind.APP}
-    members = Membership.objects.filter(account_id=call.account, user_id__in=users, invitation_pending=False)
-    if members.filter(enabled=True).count() != len(users):
-        raise NotFound(absent("user"))
-    if App.objects.filter(account_id=call.account, id__in=apps, enabled=True).count() != len(apps):
-        raise NotFound(absent("app"))
 
 
 def _resolve_export(call: Call, command: ExportComponents) -> Sequence[Resolved]:

@@ -10,10 +10,18 @@ from dataclasses import dataclass, fields
 from typing import Any, overload
 
 from accounts.models import Account, Group
-from kms.operations import approval_settings, client_configurations, object_policies, quorum_policies, webhooks
+from kms.operations import (
+    approval_settings,
+    client_configurations,
+    custodians,
+    object_policies,
+    quorum_policies,
+    webhooks,
+)
 from kms.operations.approval_settings import ApprovalSettings
 from kms.operations.client_configurations import ClientChange
 from kms.operations.command import Call, Resolved
+from kms.operations.custodians import CustodianPolicy
 from kms.operations.object_policies import CryptographicChange, MetadataChange
 from kms.operations.quorum_policies import QuorumPolicy
 from kms.operations.webhooks import Webhook
@@ -32,6 +40,7 @@ class PolicyChange:
     approval_webhook: Webhook | None = None
     quorum: QuorumPolicy | None = None
     clients: ClientChange | None = None
+    custodians: CustodianPolicy | None = None
     cryptographic: CryptographicChange | None = None
     metadata: MetadataChange | None = None
 
@@ -57,10 +66,11 @@ class Part:
 
 
 PARTS = {
-    "approval_settings": Part(approval_settings.needs, approval_settings.write),
     "cryptographic": Part(object_policies.cryptographic_needs, object_policies.cryptographic_write),
     "metadata": Part(object_policies.metadata_needs, object_policies.metadata_write),
     "clients": Part(client_configurations.needs, client_configurations.write),
+    "custodians": Part(custodians.needs, custodians.write),
+    "approval_settings": Part(approval_settings.needs, approval_settings.write),
     "approval_webhook": Part(webhooks.needs, webhooks.write),
     "quorum": Part(quorum_policies.needs, quorum_policies.write),
 }

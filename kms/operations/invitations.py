@@ -17,12 +17,12 @@ from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import account_target
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound
-from kms.operations.giving import give_account_roles, give_group_roles
 from kms.operations.groups import groups_to_join
+from kms.operations.held_roles import set_account_roles, set_group_roles
 from kms.operations.mailed_codes import code_of, mail, refused, resolve_public
 from kms.operations.passwords import checked_password, set_password
 from kms.operations.quorum_places import guards_of_administrators, guards_of_places, role_places
-from kms.operations.users import GroupRoles, UserView, resolve_own, resolve_user, user_target
+from kms.operations.users import GroupRoles, UserView, resolve_own, resolve_user, user_target, view_of
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 
@@ -31,12 +31,15 @@ from policies.permissions import Permission
 class InviteUser(Command):
     """``initial_password`` sets up a user who is new to this server; an existing user keeps their own.
 
-    A mail says so, with a code for who is new or was never confirmed.
+    Roles are as in ``UpdateUser``. They are given now, so whoever invites holds all of it now; they count from the
+    acceptance on. A mail says so, with a code for who is new or was never confirmed.
     """
 
     email: str
     role: str
     groups: GroupRoles = field(default_factory=dict)
+    roles: frozenset[UUID] = frozenset()
+    group_roles: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
     first_name: str = ""
     last_name: str = ""
     description: str = ""
@@ -72,9 +75,6 @@ class ProcessInvitations(Command):
 
 def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
     email = checked_address(command.email)
-    give_account_roles(call, command.role, (), {})
-    for group, role in command.groups.items():
-        give_group_roles(call, group, role)
     user = _known_user(email) or _new_user(command, email)
     if Membership.objects.filter(user=user, account_id=call.account).exists():
         raise Conflict("already-a-member", "The user is a member of this account already")
@@ -82,11 +82,13 @@ def invite_user(call: Call, command: InviteUser, *_groups: Any) -> UserView:
     membership = Membership.objects.create(
         user=user, account_id=call.account, role=command.role, invitation_pending=True
     )
+    set_account_roles(call, membership, command.roles)
     for group, role in command.groups.items():
-        GroupMembership.objects.create(user=user, group_id=group, role=role)
+        inside = GroupMembership.objects.create(user=user, group_id=group, role=role)
+        set_group_roles(call, inside, command.group_roles.get(group, frozenset()))
     call.touched.insert(0, user_target(user.id, call.account))
     mail(call, CodePurpose.INVITATION, user.email, account=call.account)
-    return UserView(user, membership, dict(command.groups))
+    return view_of(call, user)
 
 
 def checked_address(text: str) -> str:
@@ -162,7 +164,7 @@ def process_invitations(call: Call, command: ProcessInvitations, _payload: None)
 
 
 def _resolve_invitation(call: Call, command: InviteUser) -> Sequence[Resolved]:
-    guards = guards_of_places(call, Permission.USER_INVITE, *role_places(command.role))
+    guards = guards_of_places(call, Permission.USER_INVITE, *role_places(command.role, command.roles))
     if command.role == AccountRole.ADMINISTRATOR:
         guards += guards_of_administrators(call, Permission.USER_INVITE)
     return (

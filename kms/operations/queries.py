@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from kms.audit.entry import Category, Detail
 from kms.audit.models import AuditRecord
@@ -138,8 +138,14 @@ def _living(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[Se
 
 
 def visible_objects(call: Call) -> QuerySet[SecurityObject]:
-    """The same rule as ``decide``: object.get in the object's group (tests/policies compares the two)."""
-    rows = SecurityObject.objects.filter(account_id=call.account)
+    """The same rule as ``decide``: object.get in the object's group (tests/policies compares the two).
+
+    What is read with the approval of a quorum is in no list: a list has no approval.
+    """
+    own = Q(quorum__isnull=False, quorum__guarded__contains=[Permission.OBJECT_GET.value])
+    rows = SecurityObject.objects.filter(account_id=call.account).exclude(own)
+    guarding = call.facts.demands.groups_guarding(Permission.OBJECT_GET)
+    rows = rows.exclude(group_id__in=guarding) if guarding else rows
     groups = call.facts.groups_with(Permission.OBJECT_GET)
     return rows if groups is None else rows.filter(group_id__in=groups)
 

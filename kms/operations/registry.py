@@ -42,9 +42,11 @@ from kms.operations import (
     second_factors,
     session_lists,
     sessions,
+    simulating,
     statistics,
     updating,
     users,
+    vote_challenges,
 )
 from kms.operations.command import Command, Operation
 
@@ -83,8 +85,10 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *session_lists.OPERATIONS,
     *saml.OPERATIONS,
     *roles.OPERATIONS,
-    *approvals.OPERATIONS,
     *explaining.OPERATIONS,
+    *simulating.OPERATIONS,
+    *approvals.OPERATIONS,
+    *vote_challenges.OPERATIONS,
     *external_roles.OPERATIONS,
     *ldap.OPERATIONS,
     *second_factors.OPERATIONS,

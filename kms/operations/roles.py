@@ -129,7 +129,7 @@ def create_role(call: Call, command: CreateRole, _payload: None) -> RoleView:
     )
     _set_details(call, row, command.details)
     _save(row, created=True)
-    call.touched.insert(0, _target(row))
+    call.touched.insert(0, role_target(row))
     return view_of(row)
 
 
@@ -251,7 +251,7 @@ def roles_named(call: Call, kind: RoleKind, ids: frozenset[UUID]) -> list[Role]:
 # -- resolution ----------------------------------------------------------------------------------------------------
 
 
-def _target(found: Role | SystemRole, account: UUID | None = None) -> Target:
+def role_target(found: Role | SystemRole, account: UUID | None = None) -> Target:
     held_by = found.account_id if isinstance(found, Role) else account
     return Target("role", found.id, held_by, (), Permission.ROLE_GET)
 
@@ -262,7 +262,7 @@ def _resolve(permission: Permission, *, lock: bool = False) -> Any:
         found = SYSTEM_ROLES.get(command.role) or rows.filter(id=command.role, account_id=call.account).first()
         if found is None:
             raise NotFound(absent("role"))
-        return (Resolved(permission, _target(found, call.account), found),)
+        return (Resolved(permission, role_target(found, call.account), found),)
 
     return resolve
 

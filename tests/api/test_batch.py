@@ -186,7 +186,7 @@ def test_every_item_is_recorded_with_the_request_of_its_batch(tenant: Tenant, cl
         ("object.encrypt", "failed"),
     ]
     assert {str(entry.request_id) for entry in new} == {response.headers["x-request-id"]}
-    assert new[0].details == {"items": 2, "mode": "unordered"}
+    assert new[0].details == {"items": 2, "mode": "unordered", "permission": "self.batch"}
 
 
 def test_a_stranger_gets_a_401_before_anything_is_read(tenant: Tenant, client: httpx.Client) -> None:

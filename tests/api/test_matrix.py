@@ -33,7 +33,7 @@ from policies.decision import AccessRequest, Allow, Decision, Deny, Facts, decid
 from policies.facts import known_of
 from policies.permissions import CATALOGUE, Permission, Scope, in_scope, with_implied
 from policies.system_roles import ACCOUNT_ROLES, MEMBER
-from tests.api.test_permissions import CASES, ELSEWHERE, Case, World, new_world, spare_role
+from tests.api.test_permissions import CASES, ELSEWHERE, Case, World, asked_of_alice, new_world, spare_role
 from tests.architecture.test_operations import body_of
 from tests.kit.cast import Actor, Custom, basic, bearer, people, programs, shut_out, unknown
 from tests.kit.tenants import new_tenant, unique
@@ -83,6 +83,7 @@ PLACES: dict[str, Callable[[World], dict[str, str]]] = {
     "LdapSearch": unreachable("ldap"),
     "SyncExternalRole": spare_role,
     "GetPubkey": published_key,
+    "MfaChallenge": asked_of_alice,
     "ConfirmEmail": alice_herself,
     "ResendConfirmEmailById": alice_herself,
 }
@@ -107,6 +108,7 @@ ABOUT_ALICE = {
     "DeleteApprovalRequest",
     "DenyRequest",
     "GetApprovalRequestResult",
+    "MfaChallenge",
     "ResendConfirmEmailById",
 }
 # Everybody's own, and others' by a right on the account or in all groups. These are others'.
@@ -132,12 +134,15 @@ BODIES: dict[str, Any] = {
     "CreateRole": {"name": "matrix", "details": {"kind": "account", "permissions": ["GET_ALL_USERS"]}},
     "UpdateUser": {"account_role": ["ACCOUNTMEMBER", "STATEENABLED"]},
 }
-# What a request gives to somebody must be the giver's as well (kms.operations.giving).
+# What must be held beside what is asked of targets: what the request gives to somebody (kms.operations.giving), and
+# what saving would take of that which is only tried.
 GIVEN: dict[str, frozenset[Permission]] = {
     "CreateRole": frozenset({Permission.USER_GET}),
     "InviteUser": ACCOUNT_ROLES["member"].account,
     "UpdateUser": ACCOUNT_ROLES["member"].account,
     "UpdateExternalRole": ACCOUNT_ROLES["member"].account,
+    "SimulateRole": frozenset({Permission.ROLE_UPDATE}),
+    "SimulateNewRole": ACCOUNT_ROLES["member"].account | {Permission.ROLE_CREATE, Permission.USER_UPDATE_ROLE},
 }
 
 
@@ -256,7 +261,9 @@ def expected_of(endpoint: Endpoint, needs: tuple[Resolved, ...], actor: Actor) -
         return Verdict.INVISIBLE
     if actor.is_app and endpoint.operation in FOR_PEOPLE:
         return Verdict.DENIED
-    return predicted(needs, actor.held)
+    verdict = predicted(needs, actor.held)
+    beside = GIVEN.get(endpoint.operation, frozenset()) <= actor.held.account
+    return verdict if beside or verdict is not Verdict.ALLOWED else Verdict.DENIED
 
 
 def fits(endpoint: Endpoint, came: Came, expected: Expected) -> bool:

@@ -115,6 +115,11 @@ def own_role(_world: World) -> dict[str, Any]:
     return {"name": unique("role"), "details": {"kind": "group", "permissions": ["ROTATE_SOBJECTS"]}}
 
 
+def simulated_role(world: World) -> dict[str, Any]:
+    details = {"kind": "account", "permissions": ["GET_ALL_USERS"]}
+    return {"name": unique("role"), "details": details, "holders": [str(world.tenant.member("member").id)]}
+
+
 def spare_own_role(world: World) -> dict[str, str]:
     details = RoleDetails(RoleKind.GROUP, frozenset({Permission.OBJECT_ROTATE}))
     return {"role_id": str(execute(world.tenant.alice, CreateRole(unique("role"), details)).id)}
@@ -320,6 +325,8 @@ CASES: dict[str, Case] = {
     "GetRole": Case("alice", 200, path=spare_own_role),
     "UpdateRole": Case("alice", path=spare_own_role, body=lambda _w: {"description": "changed"}),
     "DeleteRole": Case("alice", path=spare_own_role),
+    "SimulateRole": Case("alice", path=spare_own_role, body=lambda _w: {}),
+    "SimulateNewRole": Case("alice", body=simulated_role),
     "ListUsers": Case("alice", 200, 200),
     "GetUserAccounts": Case("alice", 200, 200),
     "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),
@@ -438,6 +445,7 @@ FACTORS = {
     "AddTotpDevice",
     "ConfirmTotpDevice",
     "DeleteTotpDevice",
+    "MfaChallenge",
 }
 # Logging in is open to all (test_bad_input), and so are published keys (tests/operations/test_publishing.py); batches
 # have a file of their own, identity providers theirs (tests/sso); the others are walked through at the end of this one.

@@ -244,4 +244,4 @@ def test_it_is_recorded_with_the_version_of_the_key(tenant: Tenant) -> None:
     attested(tenant, key)
     found = AuditRecord.objects.get(account_id=tenant.account.id, action="object.attest")
     assert (found.outcome, str(found.object_id)) == ("done", str(key.id))
-    assert found.details == {"subject": str(key.id), "object_version": 1}
+    assert found.details == {"subject": str(key.id), "object_version": 1, "permission": "object.get"}

@@ -20,9 +20,10 @@ from kms.crypto.operation import KeyOperation
 from kms.crypto.options import ExportRule, KeyOptions
 from kms.hsm.module import KeySpec
 from kms.objects.models import SecurityObject
-from kms.operations import check_value, custody
+from kms.operations import check_value
 from kms.operations.command import ObjectRef
-from kms.operations.custody import Component, Custodian, ExportComponents, ImportComponents, SplitKey, Wrapping
+from kms.operations.custodians import MAX_CUSTODIANS, Custodian
+from kms.operations.custody import Component, ExportComponents, ImportComponents, SplitKey, Wrapping
 from kms.operations.errors import AccessDenied, InvalidRequest, NotFound
 from kms.operations.executor import execute
 from kms.operations.lifecycle import ExportObject
@@ -98,7 +99,7 @@ def kcv(kind: str, size: int, material: bytes, method: str = check_value.ENCRYPT
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("count", [2, 3, custody.MAX_CUSTODIANS])
+@pytest.mark.parametrize("count", [2, 3, MAX_CUSTODIANS])
 def test_the_components_are_the_key_and_come_back_as_it(tenant: Tenant, shape: dict[str, Any], count: int) -> None:
     key = exportable(tenant, **shape)
     holders = some(tenant, count)
@@ -266,7 +267,7 @@ def test_a_secret_is_not_split_or_joined(tenant: Tenant) -> None:
         joined(tenant, parts, kind="SECRET")
 
 
-@pytest.mark.parametrize("count", [0, 1, custody.MAX_CUSTODIANS + 1])
+@pytest.mark.parametrize("count", [0, 1, MAX_CUSTODIANS + 1])
 def test_one_custodian_is_too_few_and_many_are_too_many(tenant: Tenant, count: int) -> None:
     holders = [Custodian(PrincipalKind.USER, uuid4()) for _ in range(count)]
     with pytest.raises(ParameterInvalid, match=f"2 to 16 custodians, not {count}"):

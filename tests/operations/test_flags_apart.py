@@ -15,6 +15,7 @@ from accounts.models import (
     AppRole,
     ExternalRole,
     ExternalRoleGroup,
+    Group,
     GroupMembership,
     GroupRoleGrant,
     IdentityProvider,
@@ -26,6 +27,7 @@ from kms.api.wire.flags import ACCOUNT_FLAGS, GROUP_FLAGS
 from kms.operations.accounts import UpdateAccount
 from kms.operations.apps import CreateApp, DeleteApp, GetApp, GetAppCredential, ListApps, ResetAppSecret, UpdateApp
 from kms.operations.command import Command
+from kms.operations.custodians import CustodianPolicy
 from kms.operations.demanding import PolicyChange
 from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.executor import execute
@@ -43,8 +45,11 @@ from kms.operations.queries import Page
 from kms.operations.roles import CreateRole, DeleteRole, RoleDetails, UpdateRole
 from kms.operations.statistics import ReadStatistics, Span, Subject
 from kms.operations.users import RemoveUser, UpdateUser
+from policies.models import GroupPolicy
 from policies.permissions import Permission, Scope, in_scope, with_implied
+from policies.stored import stored_tree
 from policies.system_roles import RoleKind
+from tests.kit.quorums import users
 from tests.kit.tenants import Tenant, new_tenant, new_user, unique, user_principal
 
 
@@ -103,6 +108,20 @@ def external(tenant: Tenant, **mapping: Any) -> ExternalRole:
 
 def own_role(tenant: Tenant) -> Role:
     return _role(tenant, RoleKind.GROUP)
+
+
+def by(tenant: Tenant) -> CustodianPolicy:
+    """Of whoever is here and one more, both."""
+    return CustodianPolicy(users(2, [tenant.alice.id, spare(tenant).id]))
+
+
+def keeping(tenant: Tenant, policy: CustodianPolicy | None) -> Group:
+    """The group, with these custodians so far."""
+    kept = None if policy is None or policy.quorum is None else stored_tree(policy.quorum)
+    GroupPolicy.objects.update_or_create(
+        group=tenant.group, defaults={"account_id": tenant.account.id, "custodians": kept}
+    )
+    return tenant.group
 
 
 @dataclass(frozen=True)
@@ -181,6 +200,16 @@ CASES = {
     "set a group's clients": Case(
         _P.GROUP_CLIENTS, lambda t: UpdateGroup(t.group.id, policy=PolicyChange(clients=_QUIET))
     ),
+    "name custodians": Case(
+        _P.GROUP_CUSTODIANS_CREATE, lambda t: UpdateGroup(keeping(t, None).id, policy=PolicyChange(custodians=by(t)))
+    ),
+    "change custodians": Case(
+        _P.GROUP_CUSTODIANS_UPDATE, lambda t: UpdateGroup(keeping(t, by(t)).id, policy=PolicyChange(custodians=by(t)))
+    ),
+    "take custodians away": Case(
+        _P.GROUP_CUSTODIANS_DELETE,
+        lambda t: UpdateGroup(keeping(t, by(t)).id, policy=PolicyChange(custodians=CustodianPolicy())),
+    ),
     "set an app's clients": Case(_P.APP_UPDATE, lambda t: UpdateApp(t.new_app([]).id, clients=_QUIET)),
     "create a role": Case(_P.ROLE_CREATE, lambda _t: CreateRole(unique("role"), _NOTHING)),
     "change a role of the account's": Case(_P.ROLE_UPDATE, lambda t: UpdateRole(own_role(t).id, description="changed")),
@@ -223,7 +252,14 @@ def test_a_flag_alone_opens_its_own_and_all_the_others_do_not(case: Case, place:
 
 @pytest.mark.parametrize(
     "everything",
-    [_P.ADMIN_APP_MANAGE, _P.GROUP_USERS_MANAGE, _P.USER_MANAGE, _P.EXTERNAL_ROLE_MANAGE, _P.ROLE_MANAGE],
+    [
+        _P.ADMIN_APP_MANAGE,
+        _P.GROUP_USERS_MANAGE,
+        _P.USER_MANAGE,
+        _P.EXTERNAL_ROLE_MANAGE,
+        _P.ROLE_MANAGE,
+        _P.GROUP_CUSTODIANS_MANAGE,
+    ],
 )
 def test_who_manages_does_all_of_it(everything: Permission, place: Tenant, holder: Holder) -> None:
     implied = with_implied(frozenset({everything}))

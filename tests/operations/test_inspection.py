@@ -218,8 +218,10 @@ def test_both_are_recorded_with_the_key(tenant: Tenant) -> None:
     digest = execute(tenant.app, DigestObject(key, "SHA256")).value
     value = execute(tenant.app, GetCheckValue(key, "cmac")).value
     entry = last_entry(tenant, "object.digest")
-    assert (entry.outcome, entry.object_id, entry.details) == ("done", key.id, {"hash": "SHA256"})
+    details = {"hash": "SHA256", "permission": "object.calculate-digest"}
+    assert (entry.outcome, entry.object_id, entry.details) == ("done", key.id, details)
     entry = last_entry(tenant, "object.check-value")
-    assert (entry.outcome, entry.object_id, entry.details) == ("done", key.id, {"mechanism": "cmac"})
+    details = {"mechanism": "cmac", "permission": "object.get"}
+    assert (entry.outcome, entry.object_id, entry.details) == ("done", key.id, details)
     assert digest.hex() not in str(entry.details)
     assert value not in str(entry.details)

@@ -26,6 +26,7 @@ from kms.operations.executor import execute, execute_approved
 from kms.operations.groups import CreateGroup, DeleteGroup, UpdateGroup
 from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
+from kms.operations.queries import GetObject, ListObjects, ObjectList, Page
 from kms.operations.quorum_policies import NO_POLICY, QuorumPolicy
 from kms.operations.roles import CreateRole, DeleteRole, RoleDetails, RoleView, UpdateRole
 from kms.operations.rotating import ReplaceObject
@@ -412,6 +413,26 @@ def test_what_was_set_to_rotate_by_itself_does_though_a_quorum_stands_before_it(
     assert made.quorum == row(key).quorum is not None
     with pytest.raises(ApprovalRequired):
         execute(tenant.alice, UpdateObject(ObjectRef(id=made.id), ended=frozenset({"rotation"})))
+
+
+# -- what is read with an approval only ----------------------------------------------------------------------------
+
+
+def test_what_is_read_with_an_approval_only_is_in_no_list(tenant: Tenant) -> None:
+    ann = tenant.member("member")
+    reading = GroupProtection(frozenset({Permission.OBJECT_GET}))
+    policy = QuorumPolicy(users(1, [ann.id]), reading)
+    group = tenant.new_group()
+    plain, own, inside = tenant.key(), tenant.key(quorum=policy), tenant.key(group=group)
+    other = tenant.key(quorum=QuorumPolicy(users(1, [ann.id])))
+    execute(tenant.alice, UpdateGroup(group.id, policy=PolicyChange(quorum=policy)))
+    for guarded in (own, inside):
+        with pytest.raises(ApprovalRequired):
+            execute(tenant.alice, GetObject(guarded))
+        assert approved(tenant, GetObject(guarded), ann).row.id == guarded.id
+    listed: ObjectList = execute(tenant.alice, ListObjects(Page(), with_counts=True))
+    assert {view.row.id for view in listed.views} == {plain.id, other.id}
+    assert (listed.total, listed.matched) == (2, 2)
 
 
 # -- nothing of elsewhere ------------------------------------------------------------------------------------------

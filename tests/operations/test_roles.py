@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +14,7 @@ from kms.operations.apps import CreateApp
 from kms.operations.command import Command, ObjectRef
 from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute
-from kms.operations.invitations import InviteUser
+from kms.operations.invitations import InviteUser, ProcessInvitations
 from kms.operations.lifecycle import DeleteObject
 from kms.operations.making import ObjectTemplate
 from kms.operations.queries import GetObject, Page
@@ -140,6 +142,9 @@ def doors(tenant: Tenant, who: Principal) -> dict[str, Command]:
         "group": UpdateUser(target.id, set_groups={group: "administrator"}),
         "group by invitation": InviteUser(f"{unique('u')}@example.org", "member", {group: "administrator"}),
         "own role in a group": UpdateUser(target.id, set_groups={group: ""}, group_roles={group: frozenset({own.id})}),
+        "own role by invitation": InviteUser(
+            f"{unique('u')}@example.org", "", {group: ""}, group_roles={group: frozenset({own.id})}
+        ),
         "role for all groups": CreateRole(unique("role"), everything),
         "role": CreateRole(unique("role"), RoleDetails(RoleKind.ACCOUNT, frozenset({Permission.ACCOUNT_DELETE}))),
         "app": CreateApp(unique("app"), groups={group: frozenset({Permission.OBJECT_EXPORT})}),
@@ -153,6 +158,7 @@ DOORS = (
     "group",
     "group by invitation",
     "own role in a group",
+    "own role by invitation",
     "role for all groups",
     "role",
     "app",
@@ -236,3 +242,60 @@ def test_whoever_leaves_a_group_loses_its_roles(tenant: Tenant, officer: Princip
     with pytest.raises(NotFound):
         execute(officer, GetObject(tenant.key()))
     assert not GroupMembership.objects.filter(user_id=officer.id).exists()
+
+
+# -- by invitation -------------------------------------------------------------------------------------------------
+
+
+def invited(tenant: Tenant, *roles: RoleView) -> Principal:
+    """Somebody who is invited with these roles, on the account or in the tenant's group."""
+    on_account = frozenset(each.id for each in roles if each.details.kind is RoleKind.ACCOUNT)
+    in_group = frozenset(each.id for each in roles if each.details.kind is RoleKind.GROUP)
+    group = tenant.group.id
+    command = InviteUser(
+        f"{unique('u')}@example.org", "", {group: ""} if in_group else {}, on_account, {group: in_group}
+    )
+    view = execute(tenant.alice, command)
+    assert (frozenset(view.roles), view.membership.role) == (on_account, "")
+    assert frozenset(view.group_roles.get(group, ())) == in_group
+    return Principal(PrincipalKind.USER, view.user.id, tenant.account.id, AuthenticationMethod.PASSWORD)
+
+
+def answer(who: Principal, **accounts: frozenset[UUID]) -> None:
+    """Before an account is selected."""
+    execute(replace(who, account=None), ProcessInvitations(**accounts))
+
+
+def test_roles_of_an_invitation_count_from_its_acceptance_on(tenant: Tenant) -> None:
+    inside = role(tenant, RoleKind.GROUP, {Permission.OBJECT_ROTATE})
+    on_account = role(tenant, RoleKind.ACCOUNT, {Permission.ROLE_GET})
+    who, key = invited(tenant, inside, on_account), tenant.key()
+    with pytest.raises(AccessDenied):
+        execute(who, rotation(key))
+    answer(who, accepted=frozenset({tenant.account.id}))
+    execute(who, rotation(key))
+    execute(who, GetRole(on_account.id))
+    with pytest.raises(AccessDenied):
+        execute(who, DeleteObject(tenant.key()))
+
+
+def test_a_rejected_invitation_leaves_no_role_held(tenant: Tenant) -> None:
+    made = [role(tenant, RoleKind.GROUP, set()), role(tenant, RoleKind.ACCOUNT, set())]
+    who = invited(tenant, *made)
+    for each in made:
+        with pytest.raises(Conflict):
+            execute(tenant.alice, DeleteRole(each.id))
+    answer(who, rejected=frozenset({tenant.account.id}))
+    for each in made:
+        execute(tenant.alice, DeleteRole(each.id))
+
+
+def test_an_invitation_names_roles_of_this_account_in_their_places_and_exclusive_ones_alone(tenant: Tenant) -> None:
+    inside, theirs = role(tenant, RoleKind.GROUP, set()), role(new_tenant(), RoleKind.ACCOUNT, set())
+    for wrong in (inside, theirs):
+        with pytest.raises(NotFound):
+            execute(tenant.alice, InviteUser(f"{unique('u')}@example.org", "", roles=frozenset({wrong.id})))
+    alone = role(tenant, RoleKind.ACCOUNT, set(), exclusive=True)
+    with pytest.raises(Conflict):
+        execute(tenant.alice, InviteUser(f"{unique('u')}@example.org", "member", roles=frozenset({alone.id})))
+    invited(tenant, alone)

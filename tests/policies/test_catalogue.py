@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from collections import Counter
+from uuid import UUID
 
 import pytest
 
 from accounts.models import AccountRole, GroupRole
 from accounts.principal import PrincipalKind
+from policies import permissions, system_roles
 from policies.permissions import CATALOGUE, Permission, Scope, in_scope, with_implied
-from policies.system_roles import ACCOUNT_ROLES, APP_GRANTABLE, GROUP_ROLES, grantable_to
+from policies.system_roles import ACCOUNT_ROLES, APP_GRANTABLE, GROUP_ROLES, SYSTEM_ROLES, RoleKind, grantable_to
 
 
 def test_every_permission_has_a_spec_and_every_spec_a_permission() -> None:
@@ -46,6 +49,29 @@ def test_implication_is_reflexive_and_complete_in_one_step() -> None:
         once = with_implied(frozenset({permission}))
         assert permission in once
         assert with_implied(once) == once
+
+
+def test_what_is_implied_follows_from_the_catalogue_alone() -> None:
+    """The module is read anew, as what it works out it works out once."""
+    fresh = runpy.run_path(permissions.__file__, run_name="policies.permissions")
+    implies = {str(p): {str(each) for each in spec.implies} for p, spec in fresh["CATALOGUE"].items()}
+    assert implies == {str(p): {str(each) for each in spec.implies} for p, spec in CATALOGUE.items()}
+    for permission in fresh["Permission"]:
+        reached = {str(permission)}
+        for _ in implies:
+            reached |= {each for one in reached for each in implies[one]}
+        assert {str(each) for each in fresh["with_implied"](frozenset({permission}))} == reached
+
+
+def test_system_roles_have_the_ids_that_policies_already_name() -> None:
+    """Read anew, too. An id that changed would leave quorums with places that nobody fills."""
+    fresh = runpy.run_path(system_roles.__file__, run_name="policies.system_roles")["SYSTEM_ROLES"]
+    assert {(id_, str(role.kind), role.name, role.id) for id_, role in fresh.items()} == {
+        (id_, str(role.kind), role.name, role.id) for id_, role in SYSTEM_ROLES.items()
+    }
+    ids = {(role.kind, role.name): role.id for role in SYSTEM_ROLES.values()}
+    assert ids[RoleKind.ACCOUNT, "administrator"] == UUID("1b14897b-d174-5e5e-9c3c-5670eee5f600")
+    assert ids[RoleKind.GROUP, "auditor"] == UUID("70e42e35-a434-5cf5-af7f-c900232377c0")
 
 
 def test_only_group_permissions_are_asked_for_everywhere() -> None:

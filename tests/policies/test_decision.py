@@ -260,6 +260,22 @@ def test_what_is_sensitive_asks_for_a_proof_as_young_as_the_account_says(
         assert decision.reason == "step-up-needed"
 
 
+def test_a_proof_is_good_up_to_its_last_instant() -> None:
+    request = AccessRequest(APP, Permission.OBJECT_EXPORT, target_in(GROUPS), NOW)
+    for late, allowed in ((0, True), (1, False)):
+        proven_at = NOW - timedelta(seconds=60, microseconds=late)
+        decision = decide(request, replace(EVERYTHING, step_up=StepUp(60, proven_at)))
+        assert isinstance(decision, Allow) is allowed
+
+
+@given(facts, st.sampled_from(BOUND))
+def test_the_groups_where_something_is_held_are_those_where_it_is_allowed(known: Facts, permission: Permission) -> None:
+    groups = known.groups_with(permission)
+    for group in GROUPS:
+        assert (groups is None or group in groups) is known.holds(permission, group)
+    assert (groups is None) is (permission in known.all_groups)
+
+
 @given(requests, facts)
 def test_a_younger_proof_never_turns_allow_into_deny(request: AccessRequest, known: Facts) -> None:
     if known.step_up is not None and isinstance(decide(request, known), Allow):

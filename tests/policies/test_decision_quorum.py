@@ -259,3 +259,21 @@ def test_no_quorum_of_an_account_stands_before_what_is_a_persons_own(permission:
     closed = Demands(Demand(Guard(ACCOUNTS[0], NOBODYS, frozenset({permission}))))
     request = AccessRequest(APP, permission, target_in(GROUPS), NOW)
     assert decide(request, replace(EVERYTHING, demands=closed)) == Allow("self")
+
+
+def test_the_quorums_that_name_somebody_are_found_wherever_they_stand_and_however_deep() -> None:
+    """By kind and id: an app, a role and a user of the same id are not each other."""
+
+    def guard(subject: UUID, member: Member) -> Guard:
+        return Guard(subject, Quorum(1, (Quorum(1, (member, Member(MemberKind.USER, BOB))),)), frozenset(ASKED))
+
+    of_account = guard(ACCOUNTS[0], Member(MemberKind.USER, ANN))
+    of_group = guard(GROUPS[1], Member(MemberKind.USER, ANN))
+    of_role = guard(GROUPS[2], Member(MemberKind.ROLE, ANN))
+    groups = {GROUPS[0]: Demand(), GROUPS[1]: Demand(of_group), GROUPS[2]: Demand(of_role)}
+    everywhere = Demands(Demand(of_account), groups)
+    assert list(everywhere.naming(MemberKind.USER, ANN)) == [of_account, of_group]
+    assert list(everywhere.naming(MemberKind.ROLE, ANN)) == [of_role]
+    assert list(everywhere.naming(MemberKind.USER, BOB)) == [of_account, of_group, of_role]
+    assert list(everywhere.naming(MemberKind.APP, ANN)) == []
+    assert list(Demands(Demand(), groups).naming(MemberKind.USER, ANN)) == [of_group]

@@ -13,7 +13,8 @@ from kms.api.wire.names import check_value_method
 from kms.api.wire.objects import SobjectRequest, refuse_unsupported, template_of
 from kms.api.wire.sobject import sobject
 from kms.crypto.algorithm import CipherParameters
-from kms.operations.custody import Component, Custodian, ExportComponents, ImportComponents, SplitKey, Wrapping
+from kms.operations.custodians import Custodian
+from kms.operations.custody import Component, ExportComponents, ImportComponents, SplitKey, Wrapping
 from kms.secret import SecretBytes
 
 NO_COMPONENTS = (

@@ -1,4 +1,7 @@
-"""/sys/v1/explain on the wire: ours, beside the vendor's paths. Permissions are named by our words or the vendor's."""
+"""/sys/v1/explain and simulations of roles on the wire: ours, beside the vendor's paths.
+
+Permissions are named by our words or the vendor's.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters
+from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters, path_id, wire_time
 from kms.api.wire.flags import ACCOUNT_FLAGS, GROUP_FLAGS
+from kms.api.wire.groups import checked_name
 from kms.api.wire.names import APP_PERMISSIONS
 from kms.api.wire.quorum_policies import wire_tree
+from kms.api.wire.roles import RoleRequest, details_of
 from kms.operations.explaining import AccessExplained, ExplainAccess, TargetKind
+from kms.operations.simulating import (
+    MAX_CALLS,
+    MAX_HOLDERS,
+    Attempt,
+    Changed,
+    SimulateNewRole,
+    SimulateRole,
+    Simulation,
+)
 from policies.decision import Allow, Deny, NeedsApproval
 from policies.explanation import Origin, Place, Source, SourceKind, Standing
 from policies.permissions import CATALOGUE, Permission
+from policies.system_roles import RoleKind
 
 _FLAGS = {**ACCOUNT_FLAGS, **GROUP_FLAGS}
 _WORDS: Mapping[str, Permission] = {**APP_PERMISSIONS, **_FLAGS, **{p.value: p for p in Permission}}
@@ -122,4 +137,81 @@ def _quorum(standing: Standing) -> dict[str, Any]:
     return {"subject": standing.guard.subject, "met": standing.met, "policy": wire_tree(standing.guard.quorum)}
 
 
-ENDPOINTS: tuple[Endpoint, ...] = (Endpoint("ExplainAccess", "GET", "/sys/v1/explain", _explain, _explained),)
+# -- simulations ---------------------------------------------------------------------------------------------------
+
+
+class SimulateRequest(RoleRequest):
+    """The body of a change of the role. ``calls`` are how many of the account's last ones are looked at."""
+
+    calls: int | None = None
+
+
+class SimulateNewRequest(SimulateRequest, kw_only=True):
+    """The body that would make the role, and who would hold it: users, in groups when it is a role of groups."""
+
+    holders: list[UUID]
+    groups: list[UUID] = []
+
+
+class SimulateResponse(Response, omit_defaults=False):
+    actors: int
+    calls: int
+    since: str | None
+    newly_allowed: Mapping[str, Any]
+    newly_needs_approval: Mapping[str, Any]
+    newly_denied: Mapping[str, Any]
+
+
+def _calls(wanted: int | None) -> int:
+    if wanted is not None and not 1 <= wanted <= MAX_CALLS:
+        raise WireError(f"Invalid request: calls is 1 to {MAX_CALLS}")
+    return wanted or MAX_CALLS
+
+
+def _simulate(call: WireCall) -> SimulateRole:
+    checked_name(call.body.name, needed=False)
+    return SimulateRole(path_id(call, "role_id"), details_of(call.body.details), _calls(call.body.calls))
+
+
+def _simulate_new(call: WireCall) -> SimulateNewRole:
+    body: SimulateNewRequest = call.body
+    details = details_of(body.details)
+    if details is None:
+        raise WireError("Invalid request: details are needed")
+    if not 1 <= len(body.holders) <= MAX_HOLDERS or len(body.groups) > MAX_HOLDERS:
+        raise WireError(f"Invalid request: holders are 1 to {MAX_HOLDERS} users, groups at most as many")
+    if (details.kind is RoleKind.GROUP) != bool(body.groups):
+        raise WireError("Invalid request: groups are for roles of groups, which need them")
+    name = checked_name(body.name, needed=True) or ""
+    return SimulateNewRole(name, details, tuple(body.holders), tuple(body.groups), _calls(body.calls))
+
+
+def _simulated(found: Simulation) -> SimulateResponse:
+    changes = {change.value: _changed(changed) for change, changed in found.changes.items()}
+    return SimulateResponse(actors=found.actors, calls=found.calls, since=wire_time(found.since), **changes)
+
+
+def _changed(changed: Changed) -> dict[str, Any]:
+    return {
+        "distinct": changed.attempts,
+        "calls": changed.calls,
+        "examples": [_example(attempt, times) for attempt, times in changed.examples],
+    }
+
+
+def _example(attempt: Attempt, times: int) -> dict[str, Any]:
+    return {
+        "user": attempt.actor,
+        "permission": _named(attempt.permission),
+        "target": {attempt.kind: attempt.target},
+        "group_ids": attempt.groups,
+        "calls": times,
+    }
+
+
+_SIMULATE = "/sys/v1/roles/{role_id}/simulate"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("ExplainAccess", "GET", "/sys/v1/explain", _explain, _explained),
+    Endpoint("SimulateRole", "POST", _SIMULATE, _simulate, _simulated, body=SimulateRequest),
+    Endpoint("SimulateNewRole", "POST", "/sys/v1/roles/simulate", _simulate_new, _simulated, body=SimulateNewRequest),
+)

@@ -29,8 +29,10 @@ from kms.api.wire.cryptographic_policies import (
     cryptographic_change,
     wire_cryptographic_policy,
 )
+from kms.api.wire.custodians import custodian_policy, wire_custodian_policy
 from kms.api.wire.metadata_policies import WireMetadataPolicy, metadata_change, wire_metadata_policy
-from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy, wire_group_policy
+from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, WirePlace, group_policy, wire_group_policy
+from kms.operations.custodians import custodians_in
 from kms.operations.demanding import PolicyChange, policy_of
 from kms.operations.groups import CreateGroup, DeleteGroup, GetGroup, ListGroups, UpdateGroup
 from kms.operations.quorum_policies import policy_in
@@ -54,7 +56,7 @@ class GroupRequest(Request):
     auto_scan: Any = None
     client_configurations: ClientConfigurations | None = None
     cryptographic_policy: WireCryptographicPolicy | Remove | None = None
-    custodian_policy: Any = None
+    custodian_policy: WirePlace | Remove | None = None
     del_hmg: Any = None
     export_policy: Any = None
     google_access_reason_policy: Any = None
@@ -83,6 +85,7 @@ _ACTED_ON = frozenset(
         "key_history_policy",
         "approval_policy",
         "client_configurations",
+        "custodian_policy",
         "cryptographic_policy",
         "key_metadata_policy",
     }
@@ -100,6 +103,7 @@ class GroupResponse(Response):
     custom_metadata: Mapping[str, str] | None = None
     key_history_policy: Mapping[str, int] | None = None
     approval_policy: Mapping[str, Any] | None = None
+    custodian_policy: Mapping[str, Any] | None = None
     cryptographic_policy: Mapping[str, Any] | None = None
     key_metadata_policy: Mapping[str, Any] | None = None
 
@@ -176,6 +180,7 @@ def _policy(body: GroupRequest) -> PolicyChange:
     """The parts of the group's policy that the request changes."""
     return PolicyChange(
         clients=client_change(body.client_configurations),
+        custodians=custodian_policy(body.custodian_policy),
         quorum=group_policy(body.approval_policy),
         cryptographic=cryptographic_change(body.cryptographic_policy),
         metadata=metadata_change(body.key_metadata_policy),
@@ -202,6 +207,7 @@ def group(row: Group) -> GroupResponse:
         creator=creator_of(row.creator_kind, row.creator_id),
         created_at=wire_time(row.created_at) or "",
         client_configurations=policy_of(row).clients,
+        custodian_policy=wire_custodian_policy(custodians_in(policy_of(row))),
         description=row.description or None,
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),

@@ -15,12 +15,10 @@ SHOWN = frozenset(
         # which object, group, app, role or person
         "kid",
         "name",
-        "names",
         "ids",
         "group_id",
         "default_group",
         "source_id",
-        "acct_id",
         "user",
         "app",
         "users",

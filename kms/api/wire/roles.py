@@ -91,7 +91,7 @@ class PermissionsParams(Parameters):
     with_implied: bool = False
 
 
-def _details(wire: WireDetails | None) -> RoleDetails | None:
+def details_of(wire: WireDetails | None) -> RoleDetails | None:
     if wire is None:
         return None
     if wire.kind not in set(RoleKind):
@@ -102,7 +102,7 @@ def _details(wire: WireDetails | None) -> RoleDetails | None:
 
 
 def _create(call: WireCall) -> CreateRole:
-    details = _details(call.body.details)
+    details = details_of(call.body.details)
     if details is None:
         raise WireError("Invalid request: details are needed")
     name = checked_name(call.body.name, needed=True)
@@ -111,7 +111,7 @@ def _create(call: WireCall) -> CreateRole:
 
 def _update(call: WireCall) -> UpdateRole:
     name = checked_name(call.body.name, needed=False)
-    return UpdateRole(path_id(call, "role_id"), name, _details(call.body.details), call.body.description)
+    return UpdateRole(path_id(call, "role_id"), name, details_of(call.body.details), call.body.description)
 
 
 def _list(call: WireCall) -> ListRoles:

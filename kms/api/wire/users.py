@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,8 @@ from kms.api.wire.base import (
     uuid_of,
     wire_time,
 )
-from kms.api.wire.names import ACCOUNT_ROLES, GROUP_ROLES, WIRE_ACCOUNT_ROLE, WIRE_GROUP_ROLE
+from kms.api.wire.names import GROUP_ROLES, WIRE_GROUP_ROLE
+from kms.api.wire.role_words import Roles, roles_of, words_of
 from kms.operations.command import Command
 from kms.operations.factor_enrolment import ChangeSecurityKeys
 from kms.operations.invitations import InviteUser, ProcessInvitations
@@ -41,7 +41,7 @@ from kms.operations.users import (
     UserView,
 )
 from kms.secret import SecretBytes
-from policies.system_roles import SYSTEM_ROLES, RoleKind
+from policies.system_roles import RoleKind
 
 # A group's role is a list of one word in the current form, and one word in the older.
 WireRole = str | list[str]
@@ -112,50 +112,24 @@ class GetParams(Parameters):
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Roles:
-    """What a list of words asks for in one place: the system's role, "" for none, and ids of the account's own."""
-
-    name: str
-    own: frozenset[UUID]
-
-
-def _roles_of(words: list[str], kind: RoleKind, flags: frozenset[str], what: str) -> _Roles | None:
-    """None when the list has flags only."""
-    known = _WORDS[kind]
-    names = [known[word] for word in words if word in known]
-    others = [word for word in words if word not in known and word not in flags]
-    try:
-        own = frozenset(UUID(word) for word in others)
-    except ValueError:
-        raise WireError(f"Invalid request: {what} takes one of {', '.join(known)}, and ids of roles") from None
-    system = _SYSTEM[kind]
-    names += [system[role] for role in own & system.keys()]
-    if len(names) > 1:
-        raise WireError(f"Invalid request: {what} takes at most one of {', '.join(known)}")
-    own -= system.keys()
-    return _Roles(names[0] if names else "", own) if names or own else None
-
-
 _FLAGS = frozenset({"STATEENABLED", "PENDINGINVITE"})
-_WORDS = {RoleKind.ACCOUNT: ACCOUNT_ROLES, RoleKind.GROUP: GROUP_ROLES}
-_SYSTEM = {kind: {role.id: role.name for role in SYSTEM_ROLES.values() if role.kind is kind} for kind in RoleKind}
 
 
-def _account_roles(words: list[str] | None) -> tuple[_Roles | None, bool | None]:
-    """The roles and the enabled state that a list of flags asks for."""
+def _account_roles(words: list[str] | None) -> tuple[Roles | None, bool | None]:
+    """The roles and the enabled state that a list of flags asks for. A list of flags only leaves the roles."""
     if words is None:
         return None, None
-    return _roles_of(words, RoleKind.ACCOUNT, _FLAGS, "account_role"), ("STATEENABLED" in words)
+    roles = roles_of((word for word in words if word not in _FLAGS), RoleKind.ACCOUNT, "account_role")
+    return (None if roles == Roles() else roles), ("STATEENABLED" in words)
 
 
-def _in_groups(groups: dict[str, WireRole] | None) -> dict[UUID, _Roles]:
+def _in_groups(groups: dict[str, WireRole] | None) -> dict[UUID, Roles]:
     return {uuid_of(group, "groups"): _in_group(role) for group, role in (groups or {}).items()}
 
 
-def _in_group(role: WireRole) -> _Roles:
-    roles = _roles_of([role] if isinstance(role, str) else role, RoleKind.GROUP, frozenset(), "a group's role")
-    if roles is None:
+def _in_group(role: WireRole) -> Roles:
+    roles = roles_of([role] if isinstance(role, str) else role, RoleKind.GROUP, "a group's role")
+    if roles == Roles():
         raise WireError(f"Invalid request: a group's role is one of {', '.join(GROUP_ROLES)}, or ids of roles")
     return roles
 
@@ -184,14 +158,14 @@ def _invite(call: WireCall) -> InviteUser:
     unsupported(**_device_fields(body))
     if not body.user_email:
         raise WireError("Invalid request: user_email is needed")
-    roles, _ = _account_roles(body.account_role)
+    roles = _account_roles(body.account_role)[0] or Roles("member")
     groups = _in_groups(body.add_groups)
-    if any(each.own for each in (*groups.values(), *((roles,) if roles else ()))):
-        raise WireError("Not supported by this server: roles of one's own in an invitation; give them afterwards")
     return InviteUser(
         email=body.user_email,
-        role=roles.name if roles else "member",
+        role=roles.name,
+        roles=roles.own,
         groups={group: given.name for group, given in groups.items()},
+        group_roles={group: given.own for group, given in groups.items()},
         first_name=body.first_name or "",
         last_name=body.last_name or "",
         description=body.description or "",
@@ -254,8 +228,7 @@ def flags_of(membership: Membership | None, roles: Iterable[UUID] = ()) -> list[
     """The system's role, ids of the account's own, and the member's state."""
     if membership is None:
         return []
-    flags = [WIRE_ACCOUNT_ROLE[membership.role]] if membership.role else []
-    flags += [str(role) for role in roles]
+    flags = words_of(membership.role, roles, RoleKind.ACCOUNT)
     if membership.enabled:
         flags.append("STATEENABLED")
     if membership.invitation_pending:

@@ -1,11 +1,16 @@
-"""What a reviewer sends with a yes, in the vendor's JSON. The two kinds of codes are ours (docs/divergences.md)."""
+"""What a reviewer sends with a yes, and is challenged with before it, in the vendor's JSON.
+
+The two kinds of codes are ours (docs/divergences.md).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from kms.api.wire import webauthn
-from kms.api.wire.base import Request, WireError
+from kms.api.wire.base import Endpoint, Request, WireCall, WireError, parameters, path_id
+from kms.api.wire.second_factors import ChallengeParams
+from kms.operations.vote_challenges import AskVoteChallenge, VoteChallenge
 from kms.operations.vote_proofs import VoteProof
 from kms.secret import SecretBytes
 
@@ -34,3 +39,16 @@ def proof_of(body: ApproveRequest | None) -> VoteProof:
         recovery_code=body.recovery_code,
         assertion=assertion if body.fido2_auth_request is None else webauthn.assertion(body.fido2_auth_request),
     )
+
+
+def _challenge(call: WireCall) -> AskVoteChallenge:
+    return AskVoteChallenge(path_id(call, "req_id"), parameters(call, ChallengeParams).protocol == "u2f")
+
+
+def _options(made: VoteChallenge) -> webauthn.U2fChallenge | webauthn.RequestOptions | None:
+    return webauthn.u2f_challenge(made.offer) if made.u2f else webauthn.request_options(made.offer)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("MfaChallenge", "POST", "/sys/v1/approval_requests/{req_id}/challenge", _challenge, _options),
+)
