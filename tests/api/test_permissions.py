@@ -21,8 +21,12 @@ from accounts.models import Membership
 from accounts.principal import Principal
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
+from kms.api.wire.logs import entry_id
+from kms.audit.models import AuditRecord
+from kms.audit.sealer import Sealer
 from kms.crypto.algorithm import CipherParameters
 from kms.crypto.operation import KeyOperation
+from kms.objects import keystore
 from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations.agreement import EncapsulateKey
 from kms.operations.approvals import RequestApproval
@@ -35,6 +39,7 @@ from kms.operations.groups import UpdateGroup
 from kms.operations.invitations import InviteUser
 from kms.operations.making import ObjectTemplate
 from kms.operations.providers import CreateProvider
+from kms.operations.record_key import record_signer
 from kms.operations.roles import CreateRole, RoleDetails
 from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
@@ -101,6 +106,12 @@ def spare_user(world: World) -> dict[str, str]:
 def members_session(world: World) -> dict[str, str]:
     member = world.tenant.member("member")
     return {"user_id": str(member.id), "session_id": session_of(member)}
+
+
+def sealed_entry(world: World) -> dict[str, str]:
+    Sealer(keystore.deployment_id(), record_signer).turn(clock.now())
+    sealed = AuditRecord.objects.filter(account_id=world.tenant.account.id)
+    return {"entry_id": str(entry_id(sealed.earliest("sequence").sequence))}
 
 
 def spare_session(world: World) -> dict[str, str]:
@@ -366,6 +377,9 @@ CASES: dict[str, Case] = {
     "RotateSobject": Case("alice", body=named_key),
     "ReplaceSobject": Case("alice", body=replacement),
     "GetAllLogs": Case("alice", 200, 200),
+    "GetCheckpoint": Case("alice", 200, 200, path=sealed_entry),
+    "ProveGrowth": Case("alice", 200, 200, path=sealed_entry, query="size=1"),
+    "ProveEntry": Case("alice", 200, path=sealed_entry),
     "GetAppAggregate": Case("alice", 200, 200),
     "GetGroupAggregate": Case("alice", 200, 200),
     "GetAppStats": Case("alice", 200, 404),

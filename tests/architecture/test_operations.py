@@ -108,7 +108,7 @@ _MORE: dict[str, dict[str, Any]] = {
 
 
 # Queries that a route does not do without.
-_QUERIES = {"ExplainAccess": {"permission": "object.get"}}
+_QUERIES = {"ExplainAccess": {"permission": "object.get"}, "ProveGrowth": {"size": "1"}}
 
 
 def body_of(endpoint: Endpoint) -> Any:
