@@ -327,6 +327,7 @@ CASES: dict[str, Case] = {
     "DeleteRole": Case("alice", path=spare_own_role),
     "SimulateRole": Case("alice", path=spare_own_role, body=lambda _w: {}),
     "SimulateNewRole": Case("alice", body=simulated_role),
+    "SimulateGroupPolicy": Case("alice", body=lambda _w: {"approval_policy": "remove"}),
     "ListUsers": Case("alice", 200, 200),
     "GetUserAccounts": Case("alice", 200, 200),
     "InviteUser": Case("alice", 403, 201, lambda _w: {"user_email": f"{unique('u')}@example.org"}),
