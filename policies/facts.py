@@ -52,7 +52,7 @@ from policies.system_roles import (
 Network = IPv4Network | IPv6Network
 
 _ENDED = Forbid("session-ended", "The session has ended")
-_ELSEWHERE = Forbid("address-not-allowed", "The app may not call from this address")
+ELSEWHERE = Forbid("address-not-allowed", "The app may not call from this address")
 _DISABLED = {
     "account": Forbid("account-disabled", "The account is disabled"),
     "app": Forbid("app-disabled", "The app is disabled"),
@@ -75,10 +75,12 @@ class Known:
 
     def seen_from(self, address: str | None) -> Facts:
         """The facts for a call from this address: outside the principal's allow-list everything is forbidden."""
-        if not self.networks:
-            return self.facts
+        return replace(self.facts, forbids=(*self.facts.forbids, ELSEWHERE)) if self.outside(address) else self.facts
+
+    def outside(self, address: str | None) -> bool:
+        """Whether the principal may not call from this address. One that is not known is in no list."""
         inside = address is not None and any(ip_address(address) in network for network in self.networks)
-        return self.facts if inside else replace(self.facts, forbids=(*self.facts.forbids, _ELSEWHERE))
+        return bool(self.networks) and not inside
 
 
 def read_versions(subjects: Iterable[UUID]) -> Versions:
