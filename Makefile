@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat model lock clean
+.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat model mutate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ compat: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Count the vendor's operati
 model: $(VENV)/.dev-lock ## Prove what can be: the quorum's protocol in Alloy (needs Java, Maven), a million decisions judged twice
 	@$(BIN)/python -m tests.model
 	@$(BIN)/python -m tests.policies.differential $(ARGS)
+
+mutate: $(VENV)/.dev-lock ## Change the pure rooms of policies/ in hundreds of small ways; the tests must notice nine of ten
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hashes
 	@for name in server run ldap dev clients; do \

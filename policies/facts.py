@@ -52,7 +52,7 @@ from policies.system_roles import (
 Network = IPv4Network | IPv6Network
 
 _ENDED = Forbid("session-ended", "The session has ended")
-_ELSEWHERE = Forbid("address-not-allowed", "The app may not call from this address")
+ELSEWHERE = Forbid("address-not-allowed", "The app may not call from this address")
 _DISABLED = {
     "account": Forbid("account-disabled", "The account is disabled"),
     "app": Forbid("app-disabled", "The app is disabled"),
@@ -75,10 +75,12 @@ class Known:
 
     def seen_from(self, address: str | None) -> Facts:
         """The facts for a call from this address: outside the principal's allow-list everything is forbidden."""
-        if not self.networks:
-            return self.facts
+        return replace(self.facts, forbids=(*self.facts.forbids, ELSEWHERE)) if self.outside(address) else self.facts
+
+    def outside(self, address: str | None) -> bool:
+        """Whether the principal may not call from this address. One that is not known is in no list."""
         inside = address is not None and any(ip_address(address) in network for network in self.networks)
-        return self.facts if inside else replace(self.facts, forbids=(*self.facts.forbids, _ELSEWHERE))
+        return bool(self.networks) and not inside
 
 
 def read_versions(subjects: Iterable[UUID]) -> Versions:
@@ -232,7 +234,7 @@ class Given:
 def _roles_of(principal: Principal, membership: Membership) -> Facts:
     """The union of what roles give on the account, roles in groups, and the groups of the directory."""
     given = [_system_role(name) for name in (membership.role, *_external_account_roles(principal)) if name]
-    held = _own_roles(principal, membership)
+    held = [*_own_roles(principal, membership), *_external_own_roles(principal)]
     custom = custom_roles(membership.account_id) if held else {}
     given += [account_role(custom[role], custom) for role, group in held if group is None and role in custom]
     in_groups = [(group, group_role(custom[role])) for role, group in held if group is not None and role in custom]
@@ -254,6 +256,16 @@ def _own_roles(principal: Principal, membership: Membership) -> list[tuple[UUID,
             in_groups.values_list("role_id", "membership__group_id"), all=True
         )
     )
+
+
+def _external_own_roles(principal: Principal) -> Iterator[tuple[UUID, UUID | None]]:
+    """As ``_own_roles``, by the groups of the directory."""
+    if principal.provider is None:
+        return
+    for given in external_roles(principal).values_list("own_roles", flat=True):
+        yield from ((role, None) for role in given)
+    for group, inside in external_mappings(principal).values_list("group_id", "own_roles"):
+        yield from ((role, group) for role in inside)
 
 
 def _group_rights(principal: Principal, membership: Membership) -> Iterator[tuple[UUID, frozenset[Permission]]]:

@@ -13,8 +13,8 @@ Permissions = frozenset[Permission]
 
 _P = Permission
 
-# By these what is guarded leaves the guarded place: as material, as a copy, in another group.
-_WAYS_OUT = frozenset({_P.OBJECT_EXPORT, _P.OBJECT_COPY, _P.OBJECT_MOVE})
+# By these what is guarded leaves the guarded place: as material, as a copy, to another group, or back to one.
+_WAYS_OUT = frozenset({_P.OBJECT_EXPORT, _P.OBJECT_COPY, _P.OBJECT_MOVE, _P.OBJECT_REVERT})
 # Whoever makes or changes a group's programs, or reads their keys, does by way of them what they may.
 _PROGRAMS = frozenset(
     {

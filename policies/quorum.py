@@ -14,7 +14,7 @@ from uuid import UUID
 from policies.permissions import Permission
 
 # Bounds on a tree, counting all of it. Which of the nested quorums are to be met is tried out, so their number is what
-# a judgement costs: 2 to the power of it at worst (`make bench`). A tree past a bound is met by nobody.
+# a judgement costs: 2 to the power of it at worst (tests/bench/quorums.py). A tree past a bound is met by nobody.
 MAX_DEPTH, MAX_PLACES, MAX_NESTED = 4, 64, 12
 
 

@@ -6,6 +6,7 @@ It tells apart what ``policies.facts`` adds up; a test holds their sum to the fa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from accounts.models import (
@@ -62,7 +63,7 @@ def _of_user(principal: Principal, membership: Membership) -> Iterator[Source]:
     held = GroupRoleGrant.objects.filter(user_id=principal.id, membership__group__account_id=membership.account_id)
     for role, group in held.values_list("role_id", "membership__group_id"):
         yield _custom(custom[role], Place.GROUP, group)
-    yield from _of_directory(principal)
+    yield from _of_directory(principal, custom)
 
 
 def _system_role(name: str) -> Iterator[Source]:
@@ -95,17 +96,20 @@ def _group_system_role(name: str, group: UUID) -> Source:
     return Source(SourceKind.SYSTEM_ROLE, name, Place.GROUP, GROUP_ROLES[name], role, group)
 
 
-def _of_directory(principal: Principal) -> Iterator[Source]:
+def _of_directory(principal: Principal, custom: Mapping[UUID, Role]) -> Iterator[Source]:
     """What the groups of a directory mean here, in a session that the directory's provider vouched for."""
     if principal.provider is None:
         return
-    for role in external_roles(principal).exclude(account_role=""):
-        spec = ACCOUNT_ROLES[role.account_role]
-        yield Source(SourceKind.EXTERNAL_ROLE, role.name, Place.ACCOUNT, spec.account, role.id)
-        yield Source(SourceKind.EXTERNAL_ROLE, role.name, Place.ALL_GROUPS, spec.all_groups, role.id)
+    for role in external_roles(principal):
+        own = (source for each in role.own_roles if each in custom for source in _account_role(custom[each], custom))
+        for source in (*_system_role(role.account_role), *own):
+            yield replace(source, kind=SourceKind.EXTERNAL_ROLE, name=role.name, id=role.id)
     for mapping in external_mappings(principal).select_related("role"):
         if mapping.user_role:
             yield _mapped(mapping, GROUP_ROLES[mapping.user_role])
+        for each in mapping.own_roles:
+            if each in custom:
+                yield _mapped(mapping, permissions_named(custom[each].permissions))
 
 
 def _mapped(mapping: ExternalRoleGroup, permissions: frozenset[Permission]) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.models.people import AccountRole, GroupRole, User
@@ -83,6 +84,7 @@ class ExternalRole(models.Model):
     provider = models.ForeignKey(IdentityProvider, on_delete=models.CASCADE, related_name="roles")
     name = models.CharField(max_length=512)
     account_role = models.CharField(max_length=32, choices=AccountRole.choices, blank=True, default="")
+    own_roles = ArrayField(models.UUIDField(), default=list, help_text="roles of the account's own, on the account")
     last_synced = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -102,6 +104,7 @@ class ExternalRoleGroup(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="external_mappings")
     user_role = models.CharField(max_length=32, choices=GroupRole.choices, blank=True, default="")
+    own_roles = ArrayField(models.UUIDField(), default=list, help_text="roles of the account's own, in the group")
     app_permissions = models.JSONField(default=list)
 
     class Meta:

@@ -1,8 +1,8 @@
 """What keys an account or a group wants: kinds, sizes, curves, paddings, hashes, operations, protection.
 
 It is kept as JSON and read back strictly: a policy that does not read, or not whole, forbids everything. It judges an
-object by its shape and a use by its parameters; whoever asks says whose policies count. It costs microseconds, so that
-each use is judged anew: 5 us for two policies that ask for everything. Pure: no Django, no clock, no I/O.
+object by its shape and a use by its parameters; whoever asks says whose policies count.
+Pure: no Django, no clock, no I/O.
 """
 
 from __future__ import annotations

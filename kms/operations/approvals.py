@@ -12,16 +12,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Q
 
 from accounts.clock import clock
 from accounts.principal import Principal, PrincipalKind
 from kms.audit.entry import CallContext, Category, Detail
+from kms.audit.errors import RecordUnavailable
 from kms.hsm.errors import BlobRejected
 from kms.operations import approval_settings, approving, notices, reviewing, vote_proofs
+from kms.operations.authority import absent
 from kms.operations.command import Call, CarryOut, Command, Operation, Rehearsed, Resolved, control
-from kms.operations.errors import AccessDenied, Conflict, InvalidRequest
+from kms.operations.errors import AccessDenied, Conflict, InvalidRequest, NotFound
 from kms.operations.needed_quorums import guards_needed
 from kms.operations.queries import Page, paged
 from kms.operations.vote_proofs import VoteProof
@@ -156,7 +158,7 @@ def _count(call: Call) -> None:
 
 def list_approvals(call: Call, command: ListApprovals, _payload: None) -> list[ApprovalView]:
     rows = reviewing.visible(call).filter(_wanted(call, command)).prefetch_related("approvals")
-    views = [_view(row, whole=_is_own(call, row), listed=True) for row in paged(rows, command.page)]
+    views = [_view(row, whole=_is_own(call, row), lenient=True) for row in paged(rows, command.page)]
     call.details["returned"] = len(views)
     return views
 
@@ -186,7 +188,7 @@ def get_approval(call: Call, _command: GetApproval, row: ApprovalRequest) -> App
     return _view(row, whole=_is_own(call, row))
 
 
-def _view(row: ApprovalRequest, *, whole: bool, listed: bool = False) -> ApprovalView:
+def _view(row: ApprovalRequest, *, whole: bool, lenient: bool = False) -> ApprovalView:
     over = row.status == ApprovalStatus.PENDING and row.expires_at <= clock.now()
     pending = row.status == ApprovalStatus.PENDING and not over
     given = sorted(row.approvals.all(), key=lambda each: each.created_at)
@@ -194,7 +196,7 @@ def _view(row: ApprovalRequest, *, whole: bool, listed: bool = False) -> Approva
         row=row,
         status=ApprovalStatus.FAILED if over else ApprovalStatus(row.status),
         reason=approving.EXPIRED if over else row.denial_reason,
-        body=_listed_body(row) if listed else approving.opened(row).body,
+        body=_body_if_intact(row) if lenient else approving.opened(row).body,
         whole=whole,
         approvers=tuple((each.reviewer_kind, each.reviewer_id) for each in given),
         reviewers=_waited_for(row) if pending else (),
@@ -205,8 +207,8 @@ def _waited_for(row: ApprovalRequest) -> tuple[Reviewer, ...]:
     return reviewers_of(row.account_id, reviewing.unmet(row, guards_needed(row)))
 
 
-def _listed_body(row: ApprovalRequest) -> SecretBytes | None:
-    """One damaged row hides no others. Whoever looks at it alone is told."""
+def _body_if_intact(row: ApprovalRequest) -> SecretBytes | None:
+    """One damaged row hides no others, and can be denied. Whoever looks at it alone is told."""
     try:
         return approving.opened(row).body
     except BlobRejected:
@@ -243,8 +245,14 @@ def give_approval(call: Call, command: GiveApproval, row: ApprovalRequest) -> Vo
 
 def carry_out_when_approved(run: CarryOut, _command: GiveApproval, voted: Voted) -> ApprovalView:
     """The vote is committed. If it was the last one needed, what was asked for is done before the voter is answered."""
-    approving.carry_out(run, voted.request)
-    return _view(ApprovalRequest.objects.get(id=voted.request), whole=False)
+    try:
+        approving.carry_out(run, voted.request)
+        row = ApprovalRequest.objects.filter(id=voted.request).first()
+        if row is None:
+            raise NotFound(absent("approval"))  # taken back a moment ago
+        return _view(row, whole=False, lenient=True)
+    except (OperationalError, InterfaceError) as error:
+        raise RecordUnavailable("the database is not available") from error
 
 
 def reviewer_of(call: Call, row: ApprovalRequest, guards: Sequence[Guard]) -> Vote:
@@ -275,7 +283,7 @@ def deny_approval(call: Call, command: DenyApproval, row: ApprovalRequest) -> Ap
     row.denier_kind, row.denier_id, row.denial_reason = call.principal.kind, call.principal.id, command.reason
     row.save()
     notices.announce(row, ApprovalEvent.DENIED)
-    return _view(row, whole=_is_own(call, row))
+    return _view(row, whole=_is_own(call, row), lenient=True)
 
 
 def demand_pending(call: Call, row: ApprovalRequest) -> None:

@@ -277,7 +277,7 @@ def _control_attempt(
 
 def _hold(principal: Principal, operation: Operation[Any], ceremony: Ceremony | None) -> Versions:
     """The versions of what the call rests on, held until the transaction ends."""
-    if operation.on_self:
+    if operation.on_self and ceremony is None:
         return fact_versions.own_lock(principal)
     more = () if ceremony is None else ceremony.subjects()
     fact_versions.enter(principal)

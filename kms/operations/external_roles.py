@@ -21,6 +21,7 @@ from accounts.models import (
     GroupRole,
     IdentityProvider,
     ProviderKind,
+    Role,
 )
 from accounts.sso import ldap
 from accounts.sso.kind import SettingInvalid
@@ -34,17 +35,21 @@ from kms.operations.errors import Conflict, InvalidRequest, NotFound
 from kms.operations.giving import give_account_roles, give_group_roles, give_to_program
 from kms.operations.groups import groups_to_join
 from kms.operations.providers import find_provider
+from kms.operations.roles import roles_named
 from policies.decision import Target
+from policies.facts import custom_roles
 from policies.permissions import Permission, permissions_named
+from policies.system_roles import RoleKind
 
 MAX_ROLES, MAX_NAME = 500, 512
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What members get in one group: a role as users, permissions as apps."""
+    """What members get in one group: roles as users, the system's or the account's own, permissions as apps."""
 
     user_role: str = ""
+    user_roles: frozenset[UUID] = frozenset()
     app_permissions: frozenset[Permission] = frozenset()
 
 
@@ -60,6 +65,7 @@ class CreateExternalRole(Command):
     kind: str
     groups: Mappings = field(default_factory=dict)
     account_role: str = ""
+    account_roles: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +80,14 @@ class GetExternalRole(Command):
 
 @dataclass(frozen=True, slots=True)
 class UpdateExternalRole(Command):
-    """Change what is not None."""
+    """Change what is not None. ``account_roles``, of the account's own, are set together with ``account_role``."""
 
     role: UUID
     name: str | None = None
     set_groups: Mappings = field(default_factory=dict)
     remove_groups: frozenset[UUID] = frozenset()
     account_role: str | None = None
+    account_roles: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ def create_external_role(
         raise Conflict("too-many-roles", f"A provider has at most {MAX_ROLES} external roles")
     row = ExternalRole(id=uuid4(), account_id=call.account, provider=provider, created_at=call.now)
     row.name, row.account_role = _name(provider, command.name), command.account_role
-    _give(call, command.account_role, command.groups)
+    row.own_roles = sorted(command.account_roles)
+    _give(call, command.account_role, command.account_roles, command.groups)
     _refuse_taken(row)
     row.save(force_insert=True)
     _set_groups(row, command.groups)
@@ -141,14 +149,14 @@ def update_external_role(
     call: Call, command: UpdateExternalRole, row: ExternalRole, *_granted: Any
 ) -> ExternalRoleView:
     """Who was in a group is no member of another: with the name, the grants go until the directory is asked again."""
-    _give(call, command.account_role, command.set_groups)
+    _give(call, command.account_role, command.account_roles, command.set_groups)
     if command.name is not None and _name(row.provider, command.name) != row.name:
         row.name = _name(row.provider, command.name)
         _refuse_taken(row)
         ExternalGrant.objects.filter(role=row).delete()
     if command.account_role is not None:
-        row.account_role = command.account_role
-    row.save(update_fields=["name", "account_role"])
+        row.account_role, row.own_roles = command.account_role, sorted(command.account_roles)
+    row.save(update_fields=["name", "account_role", "own_roles"])
     ExternalRoleGroup.objects.filter(role=row, group_id__in=command.remove_groups).delete()
     _set_groups(row, command.set_groups)
     call.details.update(name=row.name, role=row.account_role)
@@ -178,7 +186,10 @@ def sync_external_role(call: Call, _command: SyncExternalRole, row: ExternalRole
 
 
 def view_of(row: ExternalRole) -> ExternalRoleView:
-    groups = {m.group_id: Given(m.user_role, permissions_named(m.app_permissions)) for m in row.mappings.all()}
+    groups = {
+        m.group_id: Given(m.user_role, frozenset(m.own_roles), permissions_named(m.app_permissions))
+        for m in row.mappings.all()
+    }
     return ExternalRoleView(row, row.provider.kind, groups)
 
 
@@ -240,12 +251,20 @@ def _name(provider: IdentityProvider, name: str) -> str:
         raise ParameterInvalid(f"name: {error}") from error
 
 
-def _give(call: Call, account_role: str | None, groups: Mappings) -> None:
+def _give(call: Call, account_role: str | None, account_roles: frozenset[UUID], groups: Mappings) -> None:
     """Nobody gives by way of a directory what they do not hold."""
-    give_account_roles(call, account_role, (), {})
+    own = _own_roles(call, RoleKind.ACCOUNT, account_roles)
+    give_account_roles(call, account_role, own, custom_roles(call.account) if own else {})
     for group, given in groups.items():
-        give_group_roles(call, group, given.user_role)
+        give_group_roles(call, group, given.user_role, _own_roles(call, RoleKind.GROUP, given.user_roles))
         give_to_program(call, group, given.app_permissions)
+
+
+def _own_roles(call: Call, kind: RoleKind, wanted: frozenset[UUID]) -> list[Role]:
+    rows = roles_named(call, kind, wanted)
+    if any(row.exclusive for row in rows):
+        raise Conflict("role-exclusive", "An exclusive role is held alone, and nobody sees to that in a directory")
+    return rows
 
 
 def _refuse_taken(row: ExternalRole) -> None:
@@ -261,6 +280,7 @@ def _set_groups(row: ExternalRole, groups: Mappings) -> None:
             defaults={
                 "account_id": row.account_id,
                 "user_role": given.user_role,
+                "own_roles": sorted(given.user_roles),
                 "app_permissions": sorted(given.app_permissions),
             },
         )
@@ -275,17 +295,18 @@ def _target(row: ExternalRole) -> Target:
 
 def _to_map(call: Call, changed: Collection[UUID], *said: Mappings) -> list[Resolved]:
     """What is said of users is one right in a group, what is said of apps another: what was said before counts too."""
-    users = {group for each in said for group, given in each.items() if group in changed and given.user_role}
-    apps = {group for each in said for group, given in each.items() if group in changed and given.app_permissions}
+    of_changed = [(group, given) for each in said for group, given in each.items() if group in changed]
+    users = {group for group, given in of_changed if given.user_role or given.user_roles}
+    apps = {group for group, given in of_changed if given.app_permissions}
     return [
         *groups_to_join(call, set(changed) - apps | users, Permission.EXTERNAL_ROLE_MAP_USERS),
         *groups_to_join(call, apps, Permission.EXTERNAL_ROLE_MAP_APPS),
     ]
 
 
-def _to_give_on_account(call: Call, account_role: str | None) -> list[Resolved]:
+def _to_give_on_account(call: Call, given: bool) -> list[Resolved]:
     """The right that giving the same by hand would need."""
-    return [] if account_role is None else [Resolved(Permission.USER_UPDATE_ROLE, account_target(call))]
+    return [Resolved(Permission.USER_UPDATE_ROLE, account_target(call))] if given else []
 
 
 def _resolve_creation(call: Call, command: CreateExternalRole) -> Sequence[Resolved]:
@@ -293,7 +314,7 @@ def _resolve_creation(call: Call, command: CreateExternalRole) -> Sequence[Resol
     provider = find_provider(call, command.provider)
     granted = [
         *_to_map(call, command.groups.keys(), command.groups),
-        *_to_give_on_account(call, command.account_role or None),
+        *_to_give_on_account(call, bool(command.account_role or command.account_roles)),
     ]
     return (Resolved(Permission.EXTERNAL_ROLE_CREATE, target, provider), *granted)
 
@@ -319,7 +340,7 @@ def _resolve_update(call: Call, command: UpdateExternalRole) -> Sequence[Resolve
     row = _find(call, command.role, lock=True)
     changed = {*command.set_groups, *command.remove_groups}
     mapped = _to_map(call, changed, command.set_groups, view_of(row).groups)
-    on_account = _to_give_on_account(call, command.account_role)
+    on_account = _to_give_on_account(call, command.account_role is not None)
     only_mapped = mapped and command.name is None and not on_account
     own = Permission.EXTERNAL_ROLE_GET if only_mapped else Permission.EXTERNAL_ROLE_MANAGE
     return (Resolved(own, _target(row), row), *mapped, *on_account)

@@ -123,8 +123,7 @@ def revert_object(call: Call, command: RevertObject, row: SecurityObject, *_grou
         raise InvalidRequest("The object gave up EXPORT since; that cannot be taken back", "export-given-up")
     version, rule, before = row.version, options_of(row.options).export, judging.standing_of(row)
     for name in RESTORED:
-        value = item.fields[name]
-        setattr(row, name, parse_datetime(value) if name in _DATES and value is not None else value)
+        setattr(row, name, _restored(name, item.fields[name]))
     if row.replacement is not None:  # which has the rotation policy now
         row.rotation, row.rotates_at = None, None
     _restore_blob(row, item, version + 1, rule)
@@ -132,6 +131,13 @@ def revert_object(call: Call, command: RevertObject, row: SecurityObject, *_grou
     HistoryItem.objects.filter(object_id=row.id, created_at__gte=item.created_at).delete()
     save(row)
     call.details.update(object_version=row.version)
+
+
+def _restored(name: str, value: Any) -> Any:
+    """A column's value as the row has it, of what JSON kept."""
+    if name in _IDS:
+        return UUID(value)
+    return parse_datetime(value) if name in _DATES and value is not None else value
 
 
 def _item(call: Call, command: RevertObject, row: SecurityObject) -> HistoryItem | None:

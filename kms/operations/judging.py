@@ -1,7 +1,7 @@
 """What the policies of an account and its groups say of an object: made, changed or used. They are facts of the call.
 
-Each policy is read once and judges from memory: where there is none, a use pays nothing, and where there are two some
-microseconds (tests/bench). It must not know how policies come to be, the wire or HTTP.
+Budget of a use that was judged before: 5 us, whatever the policies ask. The first judgement under two policies of each
+sort may take 100 us. It must not know how policies come to be, the wire or HTTP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from policies.demand_rows import read_demands
 from policies.demands import NO_DEMANDS, Demand, Demands
 
 CRYPTOGRAPHIC, METADATA = "cryptographic-policy", "metadata-policy"
-MAX_READ = 2000
+MAX_READ, MAX_VERDICTS = 2000, 10_000
 
 T = TypeVar("T")
 
@@ -79,6 +79,9 @@ def _metadata_policies(demands: Demands, *groups: UUID) -> list[MetadataPolicy |
 _SIGNING = frozenset({KeyOperation.SIGN, KeyOperation.VERIFY})
 _ENCRYPTING = frozenset({KeyOperation.ENCRYPT, KeyOperation.DECRYPT, KeyOperation.WRAP, KeyOperation.UNWRAP})
 _NO_USE = Use()
+# Each holds what it was found for, so that nothing else takes its place in memory.
+_Verdict = tuple[Demands, ObjectSnapshot, tuple[Forbid, ...]]
+_verdicts: Lru[tuple[int, int, KeyOperation, Use | None], _Verdict] = Lru(MAX_VERDICTS)
 
 
 def use_of(parameters: CipherParameters | SignatureParameters) -> Use | None:
@@ -100,9 +103,24 @@ def use_of_hash(hash_name: str | None) -> Use | None:
 def forbids_of_use(
     demands: Demands, found: ObjectSnapshot, operation: KeyOperation, use: Use | None
 ) -> tuple[Forbid, ...]:
-    """What the policies over the object have against this use of it."""
+    """What the policies over the object have against this use of it.
+
+    The answer follows from these four and nothing else, no clock either, so it is found once for all calls that share
+    them. A transient key is read anew for each call, and is judged anew.
+    """
     if demands is NO_DEMANDS:
         return ()
+    if found.metadata is None:
+        return _judged(demands, found, operation, use)
+    key = (id(demands), id(found), operation, use)
+    known = _verdicts.get(key)
+    if known is None:
+        known = (demands, found, _judged(demands, found, operation, use))
+        _verdicts.put(key, known)
+    return known[2]
+
+
+def _judged(demands: Demands, found: ObjectSnapshot, operation: KeyOperation, use: Use | None) -> tuple[Forbid, ...]:
     forbids: list[Forbid] = []
     policies = _cryptographic_policies(demands, found.group)
     if policies:

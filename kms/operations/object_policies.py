@@ -15,6 +15,7 @@ from kms.crypto.options import CipherOptions, KeyOptions, RsaOptions
 from kms.crypto.registry import algorithm_of
 from kms.hsm.module import KeySpec
 from kms.objects.cryptographic_policy import CryptographicPolicy, KindRule
+from kms.objects.keystore import SEALED, SOFTWARE, TOKEN
 from kms.objects.metadata_policy import MAX_SECONDS, DateRule, MetadataPolicy, MetadataRules, TextRule
 from kms.operations.command import Call
 from policies.models import AccountPolicy, GroupPolicy
@@ -23,6 +24,7 @@ from policies.permissions import Permission
 # Each use of a key looks at all of them.
 MAX_LISTED = 64
 MAX_TEXTS, MAX_VALUES = 32, 256
+PROTECTIONS = frozenset({TOKEN, SEALED, SOFTWARE})
 
 PolicyRow = AccountPolicy | GroupPolicy
 

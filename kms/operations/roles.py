@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from accounts.models import AccountRoleGrant, GroupRoleGrant, Role
+from accounts.models import AccountRoleGrant, ExternalRole, ExternalRoleGroup, GroupRoleGrant, Role
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.authority import absent, resolve_on_account
@@ -227,7 +227,10 @@ def _checked_name(name: str) -> str:
 
 
 def _is_held(row: Role) -> bool:
-    return AccountRoleGrant.objects.filter(role=row).exists() or GroupRoleGrant.objects.filter(role=row).exists()
+    """By somebody, or to be given to those that a directory counts in a group."""
+    granted = AccountRoleGrant.objects.filter(role=row).exists() or GroupRoleGrant.objects.filter(role=row).exists()
+    external = ExternalRole.objects if row.kind == RoleKind.ACCOUNT else ExternalRoleGroup.objects
+    return granted or external.filter(account_id=row.account_id, own_roles__contains=[row.id]).exists()
 
 
 def _own(found: Role | SystemRole) -> Role:

@@ -22,7 +22,7 @@ from kms.operations.errors import AccessDenied, CredentialStale, InvalidRequest,
 from kms.operations.own_factors import Offer, offer
 from kms.operations.sign_on.methods import method_of
 from policies.decision import Target
-from policies.facts import known_of
+from policies.facts import ELSEWHERE, known_of
 from policies.permissions import Permission
 from policies.versions import share_lock_subjects
 
@@ -97,11 +97,14 @@ def _issue(call: Call, principal: Principal, proven_at: datetime, **carried: Any
     session, token = sessions.issue(
         principal, principal.method, call.now, proven_at, client_ip=call.context.client_ip, **carried
     )
+    call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
+    known = known_of(replace(principal, session=session.id))
+    if known.outside(call.context.client_ip):  # no session either, that could be used from elsewhere
+        raise AccessDenied(ELSEWHERE.code, ELSEWHERE.message)
     activities.note(principal.id, call.now, call.context.client_ip)
     call.details["session"] = str(session.id)
-    call.touched.insert(0, Target(principal.kind, principal.id, principal.account))
     lifetime = int((session.expires_at - call.now).total_seconds())
-    lack = known_of(replace(principal, session=session.id)).facts.lack
+    lack = known.facts.lack
     offered = offer(session, principal.id, call.now) if lack is Lack.PROOF else None
     return LoggedIn(principal.kind, principal.id, session.id, token, lifetime, lack, offered)
 

@@ -1,7 +1,8 @@
-"""What a role would newly allow and deny, before it is saved: the account's last calls, decided as they would be then.
+"""What a role or a group's quorum would newly allow and deny, before it is saved: the last calls, decided anew.
 
 The change is made as it would be, with all that stands against making it, looked at, and undone. Rights are what is
-compared: the state of keys and the age of a person's proof were the moment's. It must not know the wire or HTTP.
+compared: the state of keys, their own quorums and the age of a person's proof were the moment's. It must not know the
+wire or HTTP.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -22,15 +24,20 @@ from accounts.models import AccountRoleGrant, Group, GroupMembership, GroupRoleG
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.audit.entry import Category
 from kms.audit.models import AuditRecord
+from kms.operations import quorum_policies
 from kms.operations.authority import absent, account_target, group_target
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import AccessDenied, NotFound
 from kms.operations.held_roles import NO_ROLES, own_roles, set_account_roles, set_group_roles
+from kms.operations.quorum_policies import QuorumPolicy
 from kms.operations.roles import CreateRole, RoleDetails, UpdateRole, create_role, role_target, update_role
 from kms.operations.users import user_target
-from policies.decision import AccessRequest, Allow, Decision, Deny, Facts, Target, decide
+from policies.decision import AccessRequest, Allow, Decision, Deny, Facts, NeedsApproval, Target, decide
 from policies.facts import known_of
+from policies.models import GroupPolicy
 from policies.permissions import CATALOGUE, Permission, permissions_named
+from policies.quorum import Guard
+from policies.stored import guard_of
 from policies.system_roles import SYSTEM_ROLES, RoleKind, SystemRole
 
 MAX_CALLS, MAX_EXAMPLES, MAX_HOLDERS = 10_000, 100, 100
@@ -66,16 +73,31 @@ class SimulateNewRole(Command):
     calls: int = MAX_CALLS
 
 
+@dataclass(frozen=True, slots=True)
+class SimulateGroupPolicy(Command):
+    """The group with this quorum, against those of the account's last ``calls`` that concerned it."""
+
+    group: UUID
+    policy: QuorumPolicy
+    calls: int = MAX_CALLS
+
+
 class Change(StrEnum):
     ALLOWED = "newly_allowed"
     NEEDS_APPROVAL = "newly_needs_approval"
     DENIED = "newly_denied"
 
 
+_CHANGE: Mapping[type[Decision], Change] = MappingProxyType(
+    {Allow: Change.ALLOWED, NeedsApproval: Change.NEEDS_APPROVAL, Deny: Change.DENIED}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What somebody asked for, once or often."""
 
+    actor_kind: PrincipalKind
     actor: UUID
     permission: Permission
     kind: str
@@ -94,7 +116,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """``actors`` are holders of the role who made ``calls`` of those since ``since``."""
+    """``actors`` whom the change could concern made ``calls`` of those since ``since``."""
 
     actors: int
     calls: int
@@ -107,7 +129,7 @@ class Simulation:
 
 def simulate_role(call: Call, command: SimulateRole, found: Role | SystemRole, _audit: None) -> Simulation:
     _must_hold(call, Permission.ROLE_UPDATE)
-    attempts = _attempts(call, _holders_of(found.id), command.calls)
+    attempts = _attempts(call, _by_users(_holders_of(found.id)), command.calls)
     before = _facts_of(call, attempts)
     with _undone():
         update_role(_apart(call), UpdateRole(found.id, details=command.details), found)
@@ -117,7 +139,7 @@ def simulate_role(call: Call, command: SimulateRole, found: Role | SystemRole, _
 
 def simulate_new_role(call: Call, command: SimulateNewRole, *_visible: None) -> Simulation:
     _must_hold(call, Permission.ROLE_CREATE)
-    attempts = _attempts(call, command.holders, command.calls)
+    attempts = _attempts(call, _by_users(command.holders), command.calls)
     before = _facts_of(call, attempts)
     with _undone():
         apart = _apart(call)
@@ -130,6 +152,23 @@ def simulate_new_role(call: Call, command: SimulateNewRole, *_visible: None) -> 
             _give_in_group(apart, command.holders, group, role.id)
         after = _facts_of(call, attempts)
     return _compared(call, attempts, before, after)
+
+
+def simulate_group_policy(call: Call, command: SimulateGroupPolicy, row: GroupPolicy, _audit: None) -> Simulation:
+    _must_hold_in(call, command.group, Permission.GROUP_QUORUM)
+    attempts = _attempts(call, Q(groups__contains=[command.group]), command.calls)
+    before = _facts_of(call, attempts)
+    with _undone():
+        quorum_policies.write(_apart(call), row, command.policy)
+    guard = guard_of(command.group, row.quorum, row.guarded)
+    after = {actor: _guarded(facts, command.group, guard) for actor, facts in before.items()}
+    return _compared(call, attempts, before, after)
+
+
+def _guarded(facts: Facts, group: UUID, guard: Guard | None) -> Facts:
+    """The same rights where the group's quorum is this one."""
+    demand = replace(facts.demands.of_group(group), guard=guard)
+    return replace(facts, demands=replace(facts.demands, groups={**facts.demands.groups, group: demand}))
 
 
 @contextmanager
@@ -166,28 +205,31 @@ class _Attempts:
     counted: Counter[Attempt]
     since: datetime | None
 
-    def actors(self) -> set[UUID]:
-        return {attempt.actor for attempt in self.counted}
+    def actors(self) -> set[tuple[PrincipalKind, UUID]]:
+        return {(attempt.actor_kind, attempt.actor) for attempt in self.counted}
 
 
-def _attempts(call: Call, holders: Iterable[UUID], limit: int) -> _Attempts:
-    """What these asked for in the account's last calls."""
+def _by_users(holders: Iterable[UUID]) -> Q:
+    return Q(actor_kind=PrincipalKind.USER, actor_id__in=list(holders))
+
+
+def _attempts(call: Call, concerned: Q, limit: int) -> _Attempts:
+    """What was asked for in those of the account's last calls that the change could concern."""
     recent = AuditRecord.objects.filter(account_id=call.account).order_by("-sequence")[:limit]
     rows = AuditRecord.objects.filter(
+        concerned,
         sequence__in=recent.values("sequence"),
-        actor_kind=PrincipalKind.USER,
-        actor_id__in=list(holders),
+        actor_kind__in=(PrincipalKind.USER, PrincipalKind.APP),
         details__has_key="permission",
     ).order_by("-sequence")
     counted, actors = Counter[Attempt](), set[UUID]()
-    for actor, name, kind, target, groups in rows.values_list(
-        "actor_id", "details__permission", "object_kind", "object_id", "groups"
-    ):
+    columns = ("actor_kind", "actor_id", "details__permission", "object_kind", "object_id", "groups")
+    for actor_kind, actor, name, kind, target, groups in rows.values_list(*columns):
         if actor not in actors and len(actors) == MAX_ACTORS:
             continue
         actors.add(actor)
         for permission in permissions_named([name]):
-            counted[Attempt(actor, permission, kind, target, tuple(groups))] += 1
+            counted[Attempt(PrincipalKind(actor_kind), actor, permission, kind, target, tuple(groups))] += 1
     return _Attempts(counted, min(recent.values_list("time", flat=True), default=None))
 
 
@@ -216,11 +258,11 @@ def _give_in_group(call: Call, holders: Iterable[UUID], group: UUID, role: UUID)
 
 def _facts_of(call: Call, attempts: _Attempts) -> Mapping[UUID, Facts]:
     """As right after a login of theirs. Read under no version, so that nothing of it is remembered."""
-    return {user: known_of(_principal(call, user), {}).facts for user in attempts.actors()}
+    return {actor: known_of(_principal(call, kind, actor), {}).facts for kind, actor in attempts.actors()}
 
 
-def _principal(call: Call, user: UUID) -> Principal:
-    return Principal(PrincipalKind.USER, user, call.account, AuthenticationMethod.NONE)
+def _principal(call: Call, kind: PrincipalKind, identity: UUID) -> Principal:
+    return Principal(kind, identity, call.account, AuthenticationMethod.NONE)
 
 
 # -- comparison ----------------------------------------------------------------------------------------------------
@@ -242,15 +284,12 @@ def _compared(call: Call, attempts: _Attempts, before: Mapping[UUID, Facts], aft
 def _request(call: Call, attempt: Attempt) -> AccessRequest:
     see = None if attempt.target == attempt.actor else _SEEN.get(attempt.kind)
     target = Target(attempt.kind, attempt.target, call.account, attempt.groups, see)
-    return AccessRequest(_principal(call, attempt.actor), attempt.permission, target, call.now)
+    principal = _principal(call, attempt.actor_kind, attempt.actor)
+    return AccessRequest(principal, attempt.permission, target, call.now)
 
 
 def _change(before: Decision, after: Decision) -> Change | None:
-    if isinstance(before, Deny) == isinstance(after, Deny):
-        return None
-    if isinstance(after, Deny):
-        return Change.DENIED
-    return Change.ALLOWED if isinstance(after, Allow) else Change.NEEDS_APPROVAL
+    return None if type(before) is type(after) else _CHANGE[type(after)]
 
 
 def _counted(found: Sequence[tuple[Attempt, int]]) -> Changed:
@@ -284,8 +323,18 @@ def _resolve_new(call: Call, command: SimulateNewRole) -> Sequence[Resolved]:
     return (*visible, _audit(call))
 
 
+def _resolve_group(call: Call, command: SimulateGroupPolicy) -> Sequence[Resolved]:
+    group = Group.objects.filter(id=command.group, account_id=call.account).first()
+    if group is None:
+        raise NotFound(absent("group"))
+    row = GroupPolicy.objects.filter(group=group).first() or GroupPolicy(group=group, account_id=call.account)
+    target = group_target(group)
+    return (Resolved(Permission.GROUP_GET, target, row), Resolved(Permission.AUDIT_READ, target))
+
+
 _operation = control(Category.OTHER)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(SimulateRole, "role.simulate", _resolve_role, simulate_role),
     _operation(SimulateNewRole, "role.simulate-new", _resolve_new, simulate_new_role),
+    _operation(SimulateGroupPolicy, "group.simulate-policy", _resolve_group, simulate_group_policy),
 )

@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0014_vote_challenges'),
-        ('policies', '0003_notices_stay'),
+        ("accounts", "0014_vote_challenges"),
+        ("policies", "0003_notices_stay"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='approvalrequest',
-            name='due_at',
+            model_name="approvalrequest",
+            name="due_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddIndex(
-            model_name='approvalrequest',
-            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='approval_due'),
+            model_name="approvalrequest",
+            index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="approval_due"),
         ),
     ]

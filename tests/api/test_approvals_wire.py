@@ -16,7 +16,7 @@ import pytest
 from accounts.principal import Principal
 from kms.api.replay import can_wait
 from kms.api.routes import ENDPOINTS
-from kms.api.wire.approvals import canonical_json
+from kms.api.wire.approvals import CLIS_OWN, canonical_json
 from kms.api.wire.base import Endpoint
 from kms.api.wire.redaction import HIDDEN, SHOWN, redacted
 from policies.models import ApprovalRequest
@@ -175,6 +175,12 @@ def test_a_body_nested_without_end_is_refused(wire: Wire) -> None:
     deep = "[" * 3000 + "]" * 3000
     text = f'{{"method": "POST", "operation": "/crypto/v1/keys", "body": {deep}}}'
     assert wire.client.post(PATH, content=text, auth=wire.panel.tenant.api_key()).status_code == 400
+
+
+def test_what_the_vendors_cli_sends_of_its_own_is_no_part_of_the_call(wire: Wire) -> None:
+    body = new_key(wire, key_size=256)
+    assert wire.ask("POST", "/crypto/v1/keys", {**body, CLIS_OWN: "signature.bin"})["body"] == body
+    assert not [e for e in WAITING if CLIS_OWN in getattr(e.body, "__struct_encode_fields__", ())]
 
 
 def test_components_with_a_vote_are_refused(wire: Wire) -> None:

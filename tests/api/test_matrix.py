@@ -141,6 +141,7 @@ GIVEN: dict[str, frozenset[Permission]] = {
     "InviteUser": ACCOUNT_ROLES["member"].account,
     "UpdateUser": ACCOUNT_ROLES["member"].account,
     "UpdateExternalRole": ACCOUNT_ROLES["member"].account,
+    "SimulateGroupPolicy": frozenset({Permission.GROUP_QUORUM}),
     "SimulateRole": frozenset({Permission.ROLE_UPDATE}),
     "SimulateNewRole": ACCOUNT_ROLES["member"].account | {Permission.ROLE_CREATE, Permission.USER_UPDATE_ROLE},
 }
@@ -262,7 +263,7 @@ def expected_of(endpoint: Endpoint, needs: tuple[Resolved, ...], actor: Actor) -
     if actor.is_app and endpoint.operation in FOR_PEOPLE:
         return Verdict.DENIED
     verdict = predicted(needs, actor.held)
-    beside = GIVEN.get(endpoint.operation, frozenset()) <= actor.held.account
+    beside = GIVEN.get(endpoint.operation, frozenset()) <= actor.held.somewhere
     return verdict if beside or verdict is not Verdict.ALLOWED else Verdict.DENIED
 
 

@@ -68,6 +68,7 @@ _DIRECTORY = {"dn_resolution": {"method": "search-by-mail"}, "tls": {"mode": "re
 # What a valid body holds beyond the fields that its struct requires.
 _MORE: dict[str, dict[str, Any]] = {
     "CreateRole": {"name": "r", "details": {"kind": "group", "permissions": []}},
+    "SimulateGroupPolicy": {"approval_policy": "remove"},
     "SimulateNewRole": {"name": "r", "details": {"kind": "account", "permissions": []}, "holders": [ONE]},
     "Authenticate": {"method": "password", "email": "a@example.org", "password": "x"},
     "CompleteFido2Auth": dict.fromkeys(("id", "authenticatorData", "clientDataJSON", "signature"), "eA"),

@@ -41,6 +41,10 @@ class Held:
     everywhere: Permissions = frozenset()
     groups: Mapping[UUID, Permissions] = field(default_factory=dict)
 
+    @property
+    def somewhere(self) -> Permissions:
+        return self.account | self.everywhere.union(*self.groups.values())
+
     def in_group(self, group: UUID) -> Permissions:
         return self.everywhere | self.groups.get(group, frozenset())
 

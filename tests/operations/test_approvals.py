@@ -147,6 +147,16 @@ def test_whoever_holds_the_role_may_fill_its_place(panel: Panel) -> None:
     assert give(auditor, request).status is APPROVED
 
 
+def test_a_keys_own_quorum_is_asked_beside_its_groups(panel: Panel) -> None:
+    owner = administrator(panel)
+    own = {"quorum": stored_tree(users(1, [owner.id])), "guarded": [Permission.OBJECT_DELETE]}
+    SecurityObject.objects.filter(id=str(panel.key.id)).update(quorum=own)
+    request = panel.ask()
+    assert owner.id in {each.id for each in seen(panel.tenant.app, request).reviewers}
+    assert panel.approve(request, 0, 1).status is PENDING
+    assert give(owner, request).status is APPROVED
+
+
 def test_the_vote_shows_who_is_still_waited_for_and_who_voted(panel: Panel) -> None:
     request = panel.ask()
     assert {each.id for each in seen(panel.tenant.app, request).reviewers} == {each.id for each in panel.reviewers}
@@ -445,6 +455,17 @@ def test_a_request_that_was_edited_after_its_votes_is_not_carried_out(panel: Pan
     assert list(ours.values_list("status", flat=True)) == [FAILED] * len(EDITS)
     assert not gone(panel)
     assert {each.object_id for each in entries(panel, "approval.fail")} == set(ours.values_list("id", flat=True))
+
+
+def test_a_request_that_was_edited_hides_no_others_and_can_be_denied(panel: Panel) -> None:
+    request, intact = panel.ask(), panel.ask()
+    ApprovalRequest.objects.filter(id=request).update(operation="/crypto/v1/keys")
+    with pytest.raises(BlobRejected):
+        seen(panel.tenant.app, request)
+    views = {view.row.id: view for view in execute(panel.reviewers[0], ListApprovals(Page(sort="created_at")))}
+    assert views[request].body is None
+    assert views[intact].body is not None
+    assert panel.deny(request).status is DENIED
 
 
 def test_a_body_moved_from_another_request_does_not_open(panel: Panel) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from accounts.models import Group, Membership
+from accounts.models import AccountRoleGrant, Group, Membership
 from accounts.principal import Principal, PrincipalKind
 from kms.audit.entry import CallContext
 from kms.audit.models import AuditRecord
@@ -40,6 +40,7 @@ from policies.system_roles import SYSTEM_ROLE_ID, RoleKind
 from tests.kit.objects import row
 from tests.kit.quorums import users
 from tests.kit.tenants import Tenant, new_tenant, unique
+from tests.kit.threads import at_once
 from tests.operations.test_keeper import due, successors, turn
 
 ROTATES = RoleDetails(RoleKind.ACCOUNT, frozenset({Permission.USER_GET, Permission.APPROVAL_REVIEW}))
@@ -265,6 +266,28 @@ def test_a_named_user_is_disabled_without_approval_and_votes_no_more(tenant: Ten
     with pytest.raises(ApprovalRequired):
         approved(tenant, DeleteGroup(group.id), ann)
     approved(tenant, DeleteGroup(group.id), bob)
+
+
+@pytest.mark.parametrize("kind", MemberKind)
+@pytest.mark.parametrize("place", PLACES)
+def test_who_is_named_and_taken_away_at_once_is_one_of_the_two(tenant: Tenant, place: str, kind: MemberKind) -> None:
+    """Otherwise a policy would name somebody who is not there."""
+    member, taking = _named(tenant, kind)
+    other = Member(MemberKind.USER, tenant.member("member").id)
+    if kind is MemberKind.ROLE:
+        AccountRoleGrant.objects.filter(role_id=member.id).delete()
+
+    def tried(number: int) -> bool:
+        try:
+            if number:
+                execute(tenant.alice, taking)
+            else:
+                PLACES[place](tenant, one_of(other, member))
+        except (Conflict, ParameterInvalid):
+            return False
+        return True
+
+    assert sorted(at_once(2, tried)) == [False, True]
 
 
 # -- nobody comes to fill a place unapproved -----------------------------------------------------------------------

@@ -10,19 +10,25 @@ import pytest
 from accounts.models import AccountRoleGrant, FactVersion, GroupMembership, GroupRoleGrant, Membership, Role
 from accounts.principal import Principal
 from kms.audit.models import AuditRecord
+from kms.crypto.algorithm import CipherParameters
+from kms.crypto.errors import ParameterInvalid
 from kms.operations.command import Command, ObjectRef
-from kms.operations.errors import AccessDenied, Conflict, NotFound
+from kms.operations.cryptographic import Encrypt
+from kms.operations.errors import AccessDenied, ApprovalRequired, Conflict, NotFound
 from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
 from kms.operations.held_roles import own_roles
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
 from kms.operations.queries import GetObject
+from kms.operations.quorum_policies import NO_POLICY, QuorumPolicy
 from kms.operations.roles import CreateRole, RoleDetails, UpdateRole
 from kms.operations.rotating import RotateObject
-from kms.operations.simulating import Change, SimulateNewRole, SimulateRole, Simulation
+from kms.operations.simulating import Change, SimulateGroupPolicy, SimulateNewRole, SimulateRole, Simulation
 from kms.operations.updating import UpdateObject
 from policies.facts import known_of
+from policies.guarded import GroupProtection
+from policies.models import GroupPolicy
 from policies.permissions import Permission
 from policies.system_roles import SYSTEM_ROLE_ID, RoleKind
 from tests.kit.quorums import guard_group, users
@@ -197,6 +203,53 @@ def test_a_new_role_is_tried_on_the_account(office: Office) -> None:
     assert reason(office.officer, asked) == "not-granted"
     command = simulating_new(office, RoleKind.ACCOUNT, Permission.ROLE_CREATE)
     assert found(execute(office.tenant.alice, command))["newly_allowed"] == [Permission.ROLE_CREATE]
+
+
+# -- a group's quorum ----------------------------------------------------------------------------------------------
+
+
+def quorum_of(tenant: Tenant, *guarded: Permission) -> QuorumPolicy:
+    return QuorumPolicy(users(1, [tenant.alice.id, tenant.member("member").id]), GroupProtection(frozenset(guarded)))
+
+
+def test_a_quorum_is_tried_on_what_users_and_apps_asked_for(office: Office) -> None:
+    tenant, group = office.tenant, office.tenant.group
+    encrypt = Encrypt(office.key, "AES", CipherParameters("CBC", bytes(16)), b"data")
+    assert reason(tenant.app, encrypt) == "granted"
+    assert reason(office.officer, office.rotate()) == "granted"
+    assert reason(office.officer, office.rename()) == "not-granted"
+    policy = quorum_of(tenant, ROTATE, Permission.OBJECT_ENCRYPT)
+    simulation = execute(tenant.alice, SimulateGroupPolicy(group.id, policy))
+    assert found(simulation) == {
+        "newly_allowed": [],
+        "newly_denied": [],
+        # The tenant's app was made in the group: every quorum of a group guards that.
+        "newly_needs_approval": [Permission.APP_CREATE, Permission.OBJECT_ENCRYPT, ROTATE],
+    }
+    assert not GroupPolicy.objects.filter(group=group).exists()
+    assert reason(tenant.app, encrypt) == "granted"
+
+
+def test_a_quorum_that_is_taken_away_is_tried_as_well(office: Office) -> None:
+    tenant, group = office.tenant, office.tenant.group
+    guard_group(group, users(1, [tenant.alice.id]), [ROTATE])
+    with pytest.raises(ApprovalRequired):
+        execute(office.officer, office.rotate())
+    assert found(execute(tenant.alice, SimulateGroupPolicy(group.id, NO_POLICY)))["newly_allowed"] == [ROTATE]
+    with pytest.raises(ApprovalRequired):
+        execute(office.officer, office.rotate())
+
+
+def test_no_quorum_is_tried_that_could_not_be_set(office: Office) -> None:
+    tenant, group = office.tenant, office.tenant.group
+    strangers = QuorumPolicy(users(1, [uuid4()]), GroupProtection(frozenset({ROTATE})))
+    with pytest.raises(ParameterInvalid):
+        execute(tenant.alice, SimulateGroupPolicy(group.id, strangers))
+    with pytest.raises(AccessDenied):
+        execute(tenant.member("auditor"), SimulateGroupPolicy(group.id, NO_POLICY))
+    for user in (office.tenant.member("member"), new_tenant().alice):
+        with pytest.raises(NotFound):
+            execute(user, SimulateGroupPolicy(group.id, NO_POLICY))
 
 
 # -- who may -------------------------------------------------------------------------------------------------------

@@ -11,8 +11,18 @@ import pytest
 from accounts.models import AccountRole, GroupRole
 from accounts.principal import PrincipalKind
 from policies import permissions, system_roles
-from policies.permissions import CATALOGUE, Permission, Scope, in_scope, with_implied
-from policies.system_roles import ACCOUNT_ROLES, APP_GRANTABLE, GROUP_ROLES, SYSTEM_ROLES, RoleKind, grantable_to
+from policies.permissions import CATALOGUE, EVERYWHERE, Permission, Scope, in_scope, with_implied
+from policies.system_roles import (
+    ACCOUNT_ROLES,
+    APP_ADMINISTRATOR,
+    APP_GRANTABLE,
+    APP_MEMBER,
+    GROUP_ROLES,
+    SYSTEM_ROLES,
+    RoleKind,
+    grantable_to,
+    on_account,
+)
 
 
 def test_every_permission_has_a_spec_and_every_spec_a_permission() -> None:
@@ -97,6 +107,22 @@ def test_no_user_holds_an_operation_on_data_whatever_the_role() -> None:
     assert Permission.OBJECT_ENCRYPT not in grantable_to(PrincipalKind.USER)
     assert Permission.OBJECT_DECRYPT not in grantable_to(PrincipalKind.USER)
     assert Permission.OBJECT_SIGN not in grantable_to(PrincipalKind.USER)
+
+
+def test_what_can_be_given_is_what_some_role_or_membership_gives() -> None:
+    of_users = {p for role in ACCOUNT_ROLES.values() for p in (*role.account, *role.all_groups)}
+    of_users |= {p for held in GROUP_ROLES.values() for p in held}
+    assert grantable_to(PrincipalKind.USER) == of_users
+    assert grantable_to(PrincipalKind.APP) == {*APP_GRANTABLE, *APP_MEMBER, *APP_ADMINISTRATOR}
+
+
+@pytest.mark.parametrize(("in_groups", "on_the_account"), EVERYWHERE.items())
+def test_what_is_held_in_every_group_may_be_held_on_the_account(
+    in_groups: Permission, on_the_account: Permission
+) -> None:
+    assert on_account(frozenset(), frozenset({in_groups})) == with_implied(frozenset({on_the_account}))
+    assert on_account(frozenset(), frozenset()) == frozenset()
+    assert on_account(frozenset({in_groups}), frozenset()) == with_implied(frozenset({in_groups}))
 
 
 def test_auditors_change_nothing() -> None:

@@ -277,3 +277,11 @@ def test_the_quorums_that_name_somebody_are_found_wherever_they_stand_and_howeve
     assert list(everywhere.naming(MemberKind.USER, BOB)) == [of_account, of_group, of_role]
     assert list(everywhere.naming(MemberKind.APP, ANN)) == []
     assert list(Demands(Demand(), groups).naming(MemberKind.USER, ANN)) == [of_group]
+
+
+@given(demands, st.sampled_from(ASKED))
+def test_the_groups_that_guard_something_are_those_whose_own_quorum_stands_before_it(
+    asked: Demands, permission: Permission
+) -> None:
+    before = {guard.subject for group in GROUPS for guard in asked.guards(permission, (group,))}
+    assert asked.groups_guarding(permission) == before - {ACCOUNTS[0]}

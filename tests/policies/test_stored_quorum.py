@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from policies.permissions import Permission
 from policies.quorum import Guard, Member, MemberKind, Quorum, Vote, quorum_met
-from policies.stored import guard_of, stored_tree, tree_of
+from policies.stored import UNREADABLE, guard_of, stored_tree, tree_of
 from tests.policies.quorum_oracle import ROLES, STRANGER, USERS, ballots, quorums
 from tests.policies.strategies import permission_sets
 
@@ -61,6 +61,18 @@ def test_a_tree_without_one_of_its_parts_is_met_by_nobody(key: str, quorum: Quor
 def test_a_number_that_does_not_read_is_met_by_nobody(n: Any) -> None:
     assert quorum_met(tree_of(stored_tree(TWO)), STRANGER, EVERYBODY)
     assert not quorum_met(tree_of({**stored_tree(TWO), "n": n}), STRANGER, EVERYBODY)
+
+
+@pytest.mark.parametrize("key", ["n", "require_password", "require_second_factor"])
+@pytest.mark.parametrize("value", [None, 1.0, "true", "false", [], {}])
+def test_one_part_that_is_not_as_it_was_written_makes_the_whole_unreadable(key: str, value: Any) -> None:
+    assert tree_of({**stored_tree(TWO), key: value}) == UNREADABLE
+
+
+@pytest.mark.parametrize("key", ["require_password", "require_second_factor"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_number_is_no_yes_or_no(key: str, value: int) -> None:
+    assert tree_of({**stored_tree(TWO), key: value}) == UNREADABLE
 
 
 @given(st.lists(_junk, min_size=1, max_size=3), st.integers(0, 2))

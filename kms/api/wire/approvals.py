@@ -41,6 +41,7 @@ from policies.models import ApprovalRequest, ApprovalStatus
 from policies.reviewers import Reviewer
 
 MAX_OPERATION = 2048
+CLIS_OWN = "out"
 _STATUSES = {status.value.upper(): status for status in ApprovalStatus}
 _SUBJECTS = {"object": "sobject", "group": "group", "app": "app", "role": "role", "account": "account"}
 
@@ -100,8 +101,13 @@ def _ask(call: WireCall) -> RequestApproval:
         raise WireError("Invalid request: method and operation say what is asked for")
     if len(wanted.operation) > MAX_OPERATION:
         raise WireError(f"Invalid request: operation has at most {MAX_OPERATION} characters")
-    form = WireForm(wanted.method.upper(), wanted.operation, SecretBytes(canonical_json(wanted.body)))
+    form = WireForm(wanted.method.upper(), wanted.operation, SecretBytes(canonical_json(_sent(wanted.body))))
     return RequestApproval(form, wanted.description or "")
+
+
+def _sent(body: Any) -> Any:
+    """The body without the name of the caller's own file, which the vendor's CLI sends along. No call takes it."""
+    return {name: value for name, value in body.items() if name != CLIS_OWN} if isinstance(body, dict) else body
 
 
 def canonical_json(body: Any) -> bytes:

@@ -14,9 +14,8 @@ from kms.api.wire.object_options import padding_rules, wire_padding_rules
 from kms.api.wire.quorum_policies import Remove
 from kms.crypto.digest import HASHES
 from kms.objects.cryptographic_policy import CryptographicPolicy, KindRule, policy_of
-from kms.objects.keystore import SEALED, SOFTWARE, TOKEN
 from kms.objects.legacy import Legacy
-from kms.operations.object_policies import CryptographicChange
+from kms.operations.object_policies import PROTECTIONS, CryptographicChange
 
 LegacyPolicy = Literal["allowed", "prohibited", "unprotect_only"]
 LEGACY = {
@@ -42,7 +41,6 @@ CURVES = frozenset(
         "Gost256A",
     ]
 )
-PROTECTIONS = frozenset({TOKEN, SEALED, SOFTWARE})
 _MAX_BITS = 2**32 - 1
 
 

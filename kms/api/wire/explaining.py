@@ -9,18 +9,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, parameters, path_id, wire_time
+from kms.api.wire.base import (
+    Endpoint,
+    Parameters,
+    Request,
+    Response,
+    WireCall,
+    WireError,
+    parameters,
+    path_id,
+    wire_time,
+)
 from kms.api.wire.flags import ACCOUNT_FLAGS, GROUP_FLAGS
 from kms.api.wire.groups import checked_name
 from kms.api.wire.names import APP_PERMISSIONS
-from kms.api.wire.quorum_policies import wire_tree
+from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_policy, wire_tree
 from kms.api.wire.roles import RoleRequest, details_of
 from kms.operations.explaining import AccessExplained, ExplainAccess, TargetKind
+from kms.operations.quorum_policies import NO_POLICY
 from kms.operations.simulating import (
     MAX_CALLS,
     MAX_HOLDERS,
     Attempt,
     Changed,
+    SimulateGroupPolicy,
     SimulateNewRole,
     SimulateRole,
     Simulation,
@@ -153,6 +165,13 @@ class SimulateNewRequest(SimulateRequest, kw_only=True):
     groups: list[UUID] = []
 
 
+class SimulatePolicyRequest(Request):
+    """The body of a change of a group, as far as it is about its quorum."""
+
+    approval_policy: GroupApprovalPolicy | Remove
+    calls: int | None = None
+
+
 class SimulateResponse(Response, omit_defaults=False):
     actors: int
     calls: int
@@ -186,6 +205,11 @@ def _simulate_new(call: WireCall) -> SimulateNewRole:
     return SimulateNewRole(name, details, tuple(body.holders), tuple(body.groups), _calls(body.calls))
 
 
+def _simulate_policy(call: WireCall) -> SimulateGroupPolicy:
+    policy = group_policy(call.body.approval_policy) or NO_POLICY
+    return SimulateGroupPolicy(path_id(call, "group_id"), policy, _calls(call.body.calls))
+
+
 def _simulated(found: Simulation) -> SimulateResponse:
     changes = {change.value: _changed(changed) for change, changed in found.changes.items()}
     return SimulateResponse(actors=found.actors, calls=found.calls, since=wire_time(found.since), **changes)
@@ -201,7 +225,7 @@ def _changed(changed: Changed) -> dict[str, Any]:
 
 def _example(attempt: Attempt, times: int) -> dict[str, Any]:
     return {
-        "user": attempt.actor,
+        attempt.actor_kind.value: attempt.actor,
         "permission": _named(attempt.permission),
         "target": {attempt.kind: attempt.target},
         "group_ids": attempt.groups,
@@ -209,9 +233,10 @@ def _example(attempt: Attempt, times: int) -> dict[str, Any]:
     }
 
 
-_SIMULATE = "/sys/v1/roles/{role_id}/simulate"
+_SIMULATE, _SIMULATE_POLICY = "/sys/v1/roles/{role_id}/simulate", "/sys/v1/groups/{group_id}/simulate_policy"
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("ExplainAccess", "GET", "/sys/v1/explain", _explain, _explained),
     Endpoint("SimulateRole", "POST", _SIMULATE, _simulate, _simulated, body=SimulateRequest),
     Endpoint("SimulateNewRole", "POST", "/sys/v1/roles/simulate", _simulate_new, _simulated, body=SimulateNewRequest),
+    Endpoint("SimulateGroupPolicy", "POST", _SIMULATE_POLICY, _simulate_policy, _simulated, body=SimulatePolicyRequest),
 )

@@ -19,14 +19,8 @@ from kms.api.wire.base import (
     uuid_of,
     wire_time,
 )
-from kms.api.wire.names import (
-    ACCOUNT_ROLES,
-    APP_PERMISSIONS,
-    GROUP_ROLES,
-    WIRE_ACCOUNT_ROLE,
-    WIRE_APP_PERMISSION,
-    WIRE_GROUP_ROLE,
-)
+from kms.api.wire.names import APP_PERMISSIONS, WIRE_APP_PERMISSION
+from kms.api.wire.role_words import Roles, roles_of, words_of
 from kms.operations.external_roles import (
     CreateExternalRole,
     DeleteExternalRole,
@@ -37,6 +31,7 @@ from kms.operations.external_roles import (
     SyncExternalRole,
     UpdateExternalRole,
 )
+from policies.system_roles import RoleKind
 
 # The vendor has the first; the others are ours, for providers that state their groups at a login.
 KINDS = {"ldap-group": "ldap", "oidc-group": "oidc", "saml-group": "saml"}
@@ -92,24 +87,17 @@ def _groups(*given: dict[str, RoleMapping] | None) -> dict[UUID, Given]:
 
 
 def _given(mapping: RoleMapping) -> Given:
-    roles = [mapping.users] if isinstance(mapping.users, str) else mapping.users or []
-    if len(roles) > 1 or not set(roles) <= GROUP_ROLES.keys():
-        raise WireError(f"Invalid request: users is one of {', '.join(GROUP_ROLES)}")
+    words = [mapping.users] if isinstance(mapping.users, str) else mapping.users or []
+    roles = roles_of(words, RoleKind.GROUP, "users")
     if not set(mapping.apps or ()) <= APP_PERMISSIONS.keys():
         raise WireError(f"Invalid request: unknown app permission (known are {', '.join(APP_PERMISSIONS)})")
-    if not roles and not mapping.apps:
+    if roles == Roles() and not mapping.apps:
         raise WireError("Invalid request: a group takes users, apps or both")
-    return Given(
-        GROUP_ROLES[roles[0]] if roles else "", frozenset(APP_PERMISSIONS[name] for name in mapping.apps or ())
-    )
+    return Given(roles.name, roles.own, frozenset(APP_PERMISSIONS[name] for name in mapping.apps or ()))
 
 
-def _account_role(words: list[str] | None) -> str | None:
-    if words is None:
-        return None
-    if len(words) > 1 or not set(words) <= ACCOUNT_ROLES.keys():
-        raise WireError(f"Invalid request: account_role takes at most one of {', '.join(ACCOUNT_ROLES)}")
-    return ACCOUNT_ROLES[words[0]] if words else ""
+def _account_role(words: list[str] | None) -> Roles | None:
+    return None if words is None else roles_of(words, RoleKind.ACCOUNT, "account_role")
 
 
 def _create(call: WireCall) -> CreateExternalRole:
@@ -118,8 +106,9 @@ def _create(call: WireCall) -> CreateExternalRole:
         raise WireError(f"Invalid request: name, source_id and kind (one of {', '.join(KINDS)}) are needed")
     if body.mod_groups or body.del_groups:
         raise WireError("Invalid request: a new role has no groups to change; give add_groups")
+    roles = _account_role(body.account_role) or Roles()
     return CreateExternalRole(
-        body.name, body.source_id, KINDS[body.kind], _groups(body.add_groups), _account_role(body.account_role) or ""
+        body.name, body.source_id, KINDS[body.kind], _groups(body.add_groups), roles.name, roles.own
     )
 
 
@@ -127,12 +116,14 @@ def _update(call: WireCall) -> UpdateExternalRole:
     body: ExternalRoleRequest = call.body
     if body.source_id is not None or body.kind is not None:
         raise WireError("Invalid request: source_id and kind of a role do not change; make another role")
+    roles = _account_role(body.account_role)
     return UpdateExternalRole(
         path_id(call, "external_role_id"),
         body.name,
         _groups(body.add_groups, body.mod_groups),
         frozenset(body.del_groups or ()),
-        _account_role(body.account_role),
+        None if roles is None else roles.name,
+        frozenset() if roles is None else roles.own,
     )
 
 
@@ -153,13 +144,13 @@ def role(view: ExternalRoleView) -> ExternalRoleResponse:
         name=row.name,
         groups={str(group): _mapping(given) for group, given in sorted(view.groups.items())},
         last_synced=wire_time(row.last_synced) or NEVER,
-        account_role=[WIRE_ACCOUNT_ROLE[row.account_role]] if row.account_role else [],
+        account_role=words_of(row.account_role, row.own_roles, RoleKind.ACCOUNT),
     )
 
 
 def _mapping(given: Given) -> WireMapping:
     return WireMapping(
-        users=[WIRE_GROUP_ROLE[given.user_role]] if given.user_role else None,
+        users=words_of(given.user_role, sorted(given.user_roles), RoleKind.GROUP) or None,
         apps=[name for permission, name in WIRE_APP_PERMISSION.items() if permission in given.app_permissions] or None,
     )
 
