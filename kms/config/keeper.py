@@ -23,11 +23,12 @@ logger = logging.getLogger(__name__)
 
 MAIL_SECONDS = 2.0
 SEAL_SECONDS = 1.0
+COMPARE_SECONDS = 10.0
 
 
 def start(seconds: float) -> threading.Thread:
     """Turn every ``seconds``, more or less, until the process ends; mails go out sooner, and the record is sealed."""
-    _thread("sealer", SEAL_SECONDS, _first_turn(SealingTurns()))
+    _compared(SealingTurns())
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
     # Apart, so that a receiver who answers slowly holds up no mail.
@@ -35,10 +36,22 @@ def start(seconds: float) -> threading.Thread:
     return _thread("keeper", seconds, Keeper().turn)
 
 
-def _first_turn(turns: SealingTurns) -> Callable[[], None]:
-    """The first at once: nothing is served before the record was compared."""
-    _turn("sealer", turns.turn)
-    return turns.turn
+def _compared(turns: SealingTurns) -> None:
+    """Give the record a while to be compared before anybody is served; until it was, everybody is refused.
+
+    In a thread even so: uvicorn loads its configuration inside the event loop, where Django asks no database.
+    """
+    first = threading.Event()
+
+    def turn() -> None:
+        try:
+            turns.turn()
+        finally:
+            first.set()
+
+    threading.Thread(target=_turn, args=("sealer", turn), name="first sealing", daemon=True).start()
+    first.wait(COMPARE_SECONDS)
+    _thread("sealer", SEAL_SECONDS, turns.turn)
 
 
 def _thread(name: str, seconds: float, turn: Callable[[], object]) -> threading.Thread:
