@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from accounts.clock import clock
 from accounts.principal import Principal
 from kms.audit.models import AuditRecord
+from kms.operations import approving
 from kms.operations.approvals import (
     ApprovalView,
     DenyApproval,
@@ -86,6 +89,15 @@ def result(who: Principal, request: UUID) -> tuple[int, Any]:
 
 def row(request: UUID) -> ApprovalRequest:
     return ApprovalRequest.objects.get(id=request)
+
+
+def expire(request: UUID) -> None:
+    """Asked for long ago, with a digest that says so."""
+    found = row(request)
+    kept = approving.opened(found)
+    found.expires_at = clock.now() - timedelta(seconds=1)
+    approving.keep(found, kept)
+    found.save()
 
 
 def entries(panel: Panel, action: str) -> list[AuditRecord]:

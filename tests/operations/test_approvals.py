@@ -40,7 +40,7 @@ from policies.permissions import Permission
 from policies.quorum import Member, MemberKind, Quorum
 from policies.stored import stored_tree
 from policies.system_roles import SYSTEM_ROLE_ID, RoleKind
-from tests.kit.approvals import Panel, deletion, entries, form, give, new_panel, result, row, seen
+from tests.kit.approvals import Panel, deletion, entries, expire, form, give, new_panel, result, row, seen
 from tests.kit.quorums import users
 from tests.kit.tenants import PASSWORD, app_principal, new_tenant, new_user, unique, user_principal
 from tests.kit.threads import at_once
@@ -520,15 +520,6 @@ def test_whoever_asked_needs_the_right_to_the_end(lost: Callable[[Panel], Any], 
 
 
 # -- cheating: time and order --------------------------------------------------------------------------------------
-
-
-def expire(request: UUID) -> None:
-    """Asked for long ago, with a digest that says so."""
-    found = row(request)
-    kept = approving.opened(found)
-    found.expires_at = clock.now() - timedelta(seconds=1)
-    approving.keep(found, kept)
-    found.save()
 
 
 def test_an_expired_request_is_over(panel: Panel) -> None:

@@ -302,3 +302,32 @@ def test_what_is_the_hosts_is_nobodys_on_the_network(request: AccessRequest, kno
         assert isinstance(decide(replace(request, permission=permission), known), Deny)
         itself = replace(request.principal, kind=PrincipalKind.SYSTEM)
         assert isinstance(decide(replace(request, principal=itself, permission=permission), known), Allow)
+
+
+def test_what_is_said_to_who_is_refused() -> None:
+    asking = AccessRequest(APP, Permission.AUTHENTICATION_MANAGE, target_in(GROUPS), NOW)
+    unknown = replace(asking, permission=cast("Permission", "object.teleport"))
+    for request, sentence in (
+        (unknown, "This operation is not permitted"),
+        (replace(asking, principal=ANONYMOUS), "Authentication is required"),
+        (replace(asking, principal=_as(expires_at=NOW)), "The session has expired"),
+        (replace(asking, principal=_as(account=None)), "No account is selected; select one first"),
+    ):
+        decision = decide(request, EVERYTHING)
+        assert isinstance(decision, Deny)
+        assert decision.message == sentence
+    assert decide(replace(asking, principal=ANONYMOUS), EVERYTHING) == Deny("anonymous", "Authentication is required")
+
+
+@pytest.mark.parametrize("permission", [p for p in NOT_PUBLIC if CATALOGUE[p].identity])
+def test_whoever_a_provider_vouches_for_is_told_what_to_do(permission: Permission) -> None:
+    decision = decide(AccessRequest(_as(provider=ACCOUNTS[2]), permission, target_in(GROUPS), NOW), EVERYTHING)
+    told = "Log in with your own password to do this; an account's identity provider won't do"
+    assert decision == Deny("vouched-for", told)
+
+
+def test_what_the_account_may_see_is_seen_in_groups_where_nothing_is_held() -> None:
+    held = frozenset({Permission.GROUP_GET})
+    target = target_in(GROUPS[:1], see=Permission.GROUP_GET)
+    decision = decide(AccessRequest(APP, Permission.OBJECT_ENCRYPT, target, NOW), Facts(account=held))
+    assert decision == Deny("not-granted", "No permission to encrypt under an object")

@@ -137,6 +137,7 @@ func main() {
 	passwords()
 	proofs()
 	certificates()
+	approvals()
 	ending()
 }
 
