@@ -14,17 +14,16 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from accounts.clock import clock
-from accounts.models import AccountRoleGrant, Membership, User
+from accounts.models import Membership, User
 from accounts.outbox import GIVE_UP_AFTER, HOUR, RETRY_AFTER, RETRY_AT_MOST
 from accounts.principal import PrincipalKind
 from kms.operations.needed_quorums import guards_needed
 from policies.models import AccountPolicy, ApprovalEvent, ApprovalRequest, Notice
 from policies.quorum import Guard, MemberKind, places
-from policies.reviewers import person_behind
-from policies.system_roles import SYSTEM_ROLES, RoleKind
+from policies.reviewers import holders_of, person_behind
 
 # Reviewers of one request who are told of it, and mails an hour to one of them: nobody's mailbox is to be filled.
 MOST_TOLD, MOST_IN_AN_HOUR = 50, 30
@@ -72,19 +71,8 @@ def _reviewers(request: ApprovalRequest, now: datetime) -> list[UUID]:
 def _in_places(account: UUID, guards: tuple[Guard, ...]) -> Iterator[UUID]:
     every = [place for guard in guards for place in places(guard.quorum)]
     yield from (place.id for place in every if place.kind is MemberKind.USER)
-    yield from _holders(account, {place.id for place in every if place.kind is MemberKind.ROLE})
-
-
-def _holders(account: UUID, roles: set[UUID]) -> Iterator[UUID]:
-    """Who holds one of the roles on the account, the system's among them."""
-    named = [SYSTEM_ROLES[role].name for role in roles & SYSTEM_ROLES.keys() if _of_accounts(role)]
-    own = AccountRoleGrant.objects.filter(role_id__in=roles, membership__account=account).values("membership")
-    holding = _members(account).filter(Q(role__in=named) | Q(pk__in=own))
-    yield from holding.order_by("id").values_list("user_id", flat=True)
-
-
-def _of_accounts(role: UUID) -> bool:
-    return SYSTEM_ROLES[role].kind is RoleKind.ACCOUNT
+    for role in {place.id: None for place in every if place.kind is MemberKind.ROLE}:
+        yield from holders_of(account, role)
 
 
 def _members(account: UUID) -> QuerySet[Membership]:

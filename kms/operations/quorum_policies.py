@@ -33,8 +33,6 @@ from policies.system_roles import SYSTEM_ROLES, RoleKind
 
 # Whoever asks is none of the reviewers here: whether somebody else could ever approve is what is looked at.
 _NOBODY = UUID(int=0)
-
-
 _SILENT = GroupProtection()
 
 
