@@ -37,6 +37,19 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+# An entry's id outside is a UUID (clients type it so): version 8 (RFC 9562 §5.8) around the sequence number.
+_VERSION_8 = (8 << 76) | (2 << 62)
+_SEQUENCE_BITS = 62
+
+
+def entry_id(sequence: int) -> UUID:
+    return UUID(int=_VERSION_8 | sequence)
+
+
+def sequence_of(identity: UUID) -> int:
+    return identity.int & ((1 << _SEQUENCE_BITS) - 1)
+
+
 # Every detail that an entry may carry. A name that is not here cannot enter the record.
 ALLOWED_DETAILS = frozenset(
     {

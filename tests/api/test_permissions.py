@@ -21,7 +21,7 @@ from accounts.models import Membership
 from accounts.principal import Principal
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
-from kms.api.wire.logs import entry_id
+from kms.audit.entry import entry_id
 from kms.audit.models import AuditRecord
 from kms.audit.sealer import Sealer
 from kms.crypto.algorithm import CipherParameters

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kms.api.wire.base import Endpoint, Parameters, Response, WireCall, WireError, moment_of, parameters
+from kms.audit.entry import entry_id, sequence_of
 from kms.audit.models import AuditRecord
 from kms.operations.queries import MAX_PAGE, ReadAudit
 
@@ -24,9 +25,6 @@ _WIRE_ACTION = {category: name for name, category in ACTION_TYPES.items()}
 _WIRE_SEVERITY = {severity: name for name, severity in SEVERITIES.items()}
 _WIRE_ACTOR = {kind: name for name, kind in ACTOR_TYPES.items()}
 _NOBODY = UUID(int=0)
-# An entry's id on the wire is a UUID (clients type it so): version 8 (RFC 9562 §5.8) around the sequence number.
-_VERSION_8 = (8 << 76) | (2 << 62)
-_SEQUENCE_BITS = 62
 
 
 class LogParams(Parameters):
@@ -54,14 +52,6 @@ class Source(Response, omit_defaults=False):
     response_time: dict[str, int]
     severity: str
     time: str
-
-
-def entry_id(sequence: int) -> UUID:
-    return UUID(int=_VERSION_8 | sequence)
-
-
-def sequence_of(identity: UUID) -> int:
-    return identity.int & ((1 << _SEQUENCE_BITS) - 1)
 
 
 def _read(call: WireCall) -> ReadAudit:

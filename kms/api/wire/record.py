@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kms.api.wire.base import Endpoint, Parameters, WireCall, WireError, parameters, path_id
-from kms.api.wire.logs import sequence_of
+from kms.audit.entry import sequence_of
 from kms.operations.record import GetCheckpoint, ProveEntry, ProveGrowth
 
 
