@@ -1,13 +1,19 @@
-"""The record as rows, append-only: a trigger and the server's role both refuse anything but INSERT and SELECT."""
+"""The record as rows, append-only: a trigger and the server's role both refuse anything but INSERT and SELECT.
+
+Beside it, where the sealer stands, and where each sink of an account does: these rows change.
+"""
 
 from __future__ import annotations
 
+import uuid
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
+
+from accounts.models import Account
 
 
 class AuditRecord(models.Model):
@@ -103,17 +109,20 @@ class AuditSignature(models.Model):
 
 
 class Sealing(models.Model):
-    """Where the sealer stands: one row, whose lock is what makes one sealer of many. The only one that changes.
+    """Where the sealer stands: one row, whose lock is what makes one sealer of many.
 
-    ``txid`` and ``sequence`` are those of the last entry in the tree; ``frontier`` is its right edge, largest first.
+    ``frontier`` is the tree's right edge, largest first. Every entry up to ``complete_to`` is in it. What was committed
+    up to ``mark`` will be, once every transaction older than ``mark_xid`` has ended.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     epoch = models.PositiveIntegerField(default=1)
     size = models.BigIntegerField(default=0)
     frontier = ArrayField(models.BinaryField(), default=list)
-    txid = models.DecimalField(max_digits=20, decimal_places=0, default=0)
-    sequence = models.BigIntegerField(default=0)
+    complete_to = models.BigIntegerField(default=0)
+    mark = models.BigIntegerField(null=True)
+    mark_xid = models.DecimalField(max_digits=20, decimal_places=0, null=True)
+    swept_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -121,3 +130,36 @@ class Sealing(models.Model):
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}, size {self.size}"
+
+
+class LogSinkKind(models.TextChoices):
+    SYSLOG = "syslog"
+    SPLUNK = "splunk"
+    WEBHOOK = "webhook"
+
+
+class LogSink(models.Model):
+    """Where an account's entries are sent, and how far that has come: ``position`` is the next leaf to look at.
+
+    ``config`` has the kind's settings (kms/operations/log_sinks.py); its secrets are sealed apart.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="log_sinks")
+    kind = models.CharField(max_length=8, choices=LogSinkKind.choices)
+    enabled = models.BooleanField(default=True)
+    config = models.JSONField(default=dict)
+    secret_sealed = models.BinaryField(null=True)
+    secret_version = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    position = models.BigIntegerField()
+    delivered_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=256, blank=True, default="")
+
+    class Meta:
+        db_table = "audit_sink"
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.account_id}"

@@ -1,7 +1,8 @@
 """The sealer: puts the entries of the record in their final order, hashes them into the tree and signs its roots.
 
-Every process runs it; the lock of one row lets one at a time. An entry is taken when nothing that began before it can
-still be committed, so the order is final, whoever was sealing and whatever died. It must not know how the key signs.
+Every process runs it; the lock of one row lets one at a time. Entries are taken when they are committed, in the order
+of their sequence; one that is committed later than its successors comes after them. A place is final, whoever was
+sealing and whatever died. It must not know how the key signs.
 """
 
 from __future__ import annotations
@@ -24,14 +25,19 @@ from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditSignatu
 # In one transaction: some 200 ms of one core.
 AT_ONCE = 10_000
 HEARTBEAT = timedelta(seconds=60)
+# How often every entry is looked at, whatever the marks say: those are kept by a rule with a gap of microseconds.
+SWEEP = timedelta(hours=1)
 # Hashes that are kept: of every 8th level. The others are folded from at most 128 of them.
 KEPT_LEVELS = 8
 
 _ENTRIES = f"""
-SELECT txid::text AS transaction, {SELECTED} FROM audit_entry
-WHERE (txid, sequence) > (%s::text::xid8, %s) AND txid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY txid, sequence LIMIT {AT_ONCE}
+SELECT {SELECTED} FROM audit_entry e
+WHERE sequence > %s AND NOT EXISTS (SELECT 1 FROM audit_leaf l WHERE l.sequence = e.sequence)
+ORDER BY sequence LIMIT {AT_ONCE}
 """  # noqa: S608 - built from constants
+_SNAPSHOT = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::numeric, pg_snapshot_xmax(pg_current_snapshot())::text::numeric
+"""
 _ADD_LEAVES = (
     f"INSERT INTO {AuditLeaf._meta.db_table} (index, sequence, hash) "  # noqa: S608 - the table's name is ours
     "SELECT * FROM unnest(%s::int8[], %s::int8[], %s::bytea[])"
@@ -77,6 +83,8 @@ class Sealer:
             if state is None:
                 return 0
             _beat(state, now)
+            _sweep(state, now)
+            _advance(state)
             entries = _ready(state)
             if entries:
                 self._grow(state, entries)
@@ -86,19 +94,17 @@ class Sealer:
     def _grow(self, state: Sealing, entries: Sequence[tuple[object, ...]]) -> None:
         start, frontier = state.size, Frontier(state.size, map(bytes, state.frontier))
         hashes, nodes = [], []
-        for _, *row in entries:
+        for row in entries:
             hashed = leaf_hash(line_of(row))
             hashes.append(hashed)
             nodes += [node for node in frontier.append(hashed) if node[0] % KEPT_LEVELS == 0]
         with connection.cursor() as cursor:
-            sequences = [row[1] for row in entries]
+            sequences = [row[0] for row in entries]
             cursor.execute(_ADD_LEAVES, [list(range(start, frontier.size)), sequences, hashes])
             if nodes:
                 levels, indices, roots = zip(*nodes, strict=True)
                 cursor.execute(_ADD_NODES, [[level // KEPT_LEVELS for level in levels], list(indices), list(roots)])
-        last = entries[-1]
         state.size, state.frontier = frontier.size, frontier.hashes
-        state.txid, state.sequence = int(str(last[0])), int(str(last[1]))
         AuditCheckpoint.objects.create(
             size=state.size, origin=origin(self._deployment, state.epoch), root=frontier.root()
         )
@@ -143,7 +149,28 @@ def _beat(state: Sealing, now: datetime) -> None:
     )
 
 
+def _sweep(state: Sealing, now: datetime) -> None:
+    if state.swept_at is None or now - state.swept_at >= SWEEP:
+        state.swept_at, state.complete_to, state.mark = now, 0, None
+
+
+def _advance(state: Sealing) -> None:
+    """What can be left out of the search: up to the mark, nothing can be committed any more that is not there.
+
+    A transaction that has a smaller sequence than the mark began before the mark was made. A database that was restored
+    counts its transactions anew; a mark of its past is made again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SNAPSHOT)
+        oldest_open, next_xid = cursor.fetchone()
+    if state.mark is not None and state.mark_xid is not None and state.mark_xid <= oldest_open:
+        state.complete_to, state.mark = state.mark, None
+    if state.mark is None or state.mark_xid is None or state.mark_xid > next_xid:
+        newest = AuditLeaf.objects.order_by("-sequence").values_list("sequence", flat=True).first()
+        state.mark, state.mark_xid = newest, next_xid
+
+
 def _ready(state: Sealing) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(_ENTRIES, [str(int(state.txid)), state.sequence])
+        cursor.execute(_ENTRIES, [state.complete_to])
         return list(cursor.fetchall())

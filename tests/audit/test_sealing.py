@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 
 from accounts.clock import clock
-from kms.audit import bundle, keystead_verify, log, tree
+from kms.audit import bundle, keystead_verify, log, rows, tree
 from kms.audit.checkpoint import verifier_key
 from kms.audit.merkle import folded, leaf_hash
-from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditRecord
-from kms.audit.sealer import Sealer
+from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditRecord, Sealing
+from kms.audit.sealer import SWEEP, Sealer
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
 from tests.audit.helpers import another_connection, entry
@@ -52,15 +52,51 @@ def test_entries_are_sealed_once_and_in_order(sealer: Sealer) -> None:
     assert AuditLeaf.objects.count() == AuditLeaf.objects.order_by("-index")[0].index + 1
 
 
-def test_an_open_transaction_is_waited_for_and_nothing_is_lost(sealer: Sealer) -> None:
+def test_who_commits_late_comes_later_and_is_not_lost(sealer: Sealer) -> None:
     sealer.turn(clock.now())
-    with another_connection() as slow, slow.transaction(force_rollback=True):
-        slow.execute("SELECT pg_current_xact_id()")
+    request = uuid4()
+    with another_connection() as slow:
+        slow.execute(log._APPEND, rows.columns_of([entry(request)]))
         later = written(3)
+        for _ in range(4):
+            sealer.turn(clock.now())
+        assert AuditLeaf.objects.filter(sequence__in=later).count() == 3
+        slow.commit()
+    late = AuditRecord.objects.get(request_id=request).sequence
+    assert late < min(later)
+    for _ in range(4):
         sealer.turn(clock.now())
-        assert not AuditLeaf.objects.filter(sequence__in=later).exists()
+    assert AuditLeaf.objects.get(sequence=late).index > AuditLeaf.objects.get(sequence=max(later)).index
+
+
+def test_what_is_in_the_tree_is_left_out_of_the_search(sealer: Sealer) -> None:
+    written(5)
+    for _ in range(4):
+        sealer.turn(clock.now())
+    newest_sequence = AuditLeaf.objects.order_by("-index")[0].sequence
+    assert newest_sequence - 2 <= Sealing.objects.get(id=1).complete_to <= newest_sequence
+
+
+def test_marks_of_another_clusters_transactions_are_made_again(sealer: Sealer) -> None:
+    """A dump that was restored elsewhere: the ids of transactions begin anew."""
     sealer.turn(clock.now())
-    assert AuditLeaf.objects.filter(sequence__in=later).count() == 3
+    Sealing.objects.filter(id=1).update(mark=1, mark_xid=10**15)
+    sequences = written(3)
+    for _ in range(3):
+        sealer.turn(clock.now())
+    assert AuditLeaf.objects.filter(sequence__in=sequences).count() == 3
+    state = Sealing.objects.get(id=1)
+    assert state.mark_xid is None or state.mark_xid < 10**15
+
+
+def test_once_an_hour_every_entry_is_looked_at(sealer: Sealer) -> None:
+    sealer.turn(clock.now())
+    (stray,) = written(1)
+    Sealing.objects.filter(id=1).update(complete_to=stray + 5, mark=None)
+    sealer.turn(clock.now())
+    assert not AuditLeaf.objects.filter(sequence=stray).exists()
+    sealer.turn(clock.now() + SWEEP)
+    assert AuditLeaf.objects.filter(sequence=stray).exists()
 
 
 def test_many_sealers_make_one_chain(sealer: Sealer) -> None:

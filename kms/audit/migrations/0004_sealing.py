@@ -5,13 +5,6 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-# The transaction of an entry: what is older than every open one is complete, and its order is final.
-ADD = """
-ALTER TABLE audit_entry ADD COLUMN txid xid8 NOT NULL DEFAULT pg_current_xact_id();
-CREATE INDEX audit_by_transaction ON audit_entry (txid, sequence);
-"""
-REMOVE = "ALTER TABLE audit_entry DROP COLUMN txid;"
-
 _SEALED = ("audit_leaf", "audit_node", "audit_checkpoint", "audit_signature")
 REFUSE = "\n".join(
     f"""
@@ -31,7 +24,6 @@ class Migration(migrations.Migration):
     dependencies = [("audit", "0003_statistics")]
 
     operations = [
-        migrations.RunSQL(ADD, REMOVE),
         migrations.CreateModel(
             name="AuditLeaf",
             fields=[
@@ -90,8 +82,10 @@ class Migration(migrations.Migration):
                     "frontier",
                     django.contrib.postgres.fields.ArrayField(base_field=models.BinaryField(), default=list, size=None),
                 ),
-                ("txid", models.DecimalField(decimal_places=0, default=0, max_digits=20)),
-                ("sequence", models.BigIntegerField(default=0)),
+                ("complete_to", models.BigIntegerField(default=0)),
+                ("mark", models.BigIntegerField(null=True)),
+                ("mark_xid", models.DecimalField(decimal_places=0, max_digits=20, null=True)),
+                ("swept_at", models.DateTimeField(null=True)),
                 ("heartbeat_at", models.DateTimeField(null=True)),
             ],
             options={"db_table": "audit_sealing"},
