@@ -166,8 +166,7 @@ def check_inclusion(leaf: bytes, index: int, size: int, path: list[bytes], root:
 
 def check_consistency(old: Checkpoint, new: Checkpoint, path: list[bytes]) -> None:
     """RFC 9162 §2.1.4.2."""
-    if old.origin != new.origin:
-        raise DoesNotHold(f"the checkpoints are of two logs: {old.origin} and {new.origin}")
+    _demand_one_log(old, new)
     if old.size > new.size:
         raise DoesNotHold(f"the log has shrunk from {old.size} entries to {new.size}")
     if old.size in (0, new.size):
@@ -211,6 +210,8 @@ class Summary:
 def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
     """Every entry from the bundle's start to the checkpoint, and that the older checkpoint lies on the way."""
     new = opened(_text(folder / "checkpoint"), key)
+    if old is not None:
+        _demand_one_log(old, new)
     before = _json(folder / "before.json")
     tree = Tree(_number(before, "size"), _hashes(before, "hashes"))
     start, met, silences = tree.size, False, _Silences()
@@ -219,13 +220,13 @@ def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
         check_consistency(old, start_point, _hashes(_json(folder / "consistency.json"), "proof"))
         met = True
     if old is not None and old.size == start:
-        _same(old, new, tree)
+        _same(old, tree)
         met = True
     for line in _lines(folder / "entries.jsonl"):
         tree.append(leaf_hash(line))
         silences.see(line, tree.size)
         if old is not None and tree.size == old.size:
-            _same(old, new, tree)
+            _same(old, tree)
             met = True
     if tree.size != new.size:
         raise DoesNotHold(f"the checkpoint is over {new.size} entries, the bundle ends after {tree.size}")
@@ -249,9 +250,12 @@ def verify_consistency(proof: dict[str, Any], key: Key, old: Checkpoint) -> Summ
     return Summary(checkpoint)
 
 
-def _same(old: Checkpoint, new: Checkpoint, tree: Tree) -> None:
+def _demand_one_log(old: Checkpoint, new: Checkpoint) -> None:
     if old.origin != new.origin:
         raise DoesNotHold(f"the checkpoints are of two logs: {old.origin} and {new.origin}")
+
+
+def _same(old: Checkpoint, tree: Tree) -> None:
     if old.root != tree.root():
         raise DoesNotHold(f"the first {old.size} entries are not those of the older checkpoint: history was rewritten")
 

@@ -73,8 +73,8 @@ class RunningServer:
 
     # -- its life --------------------------------------------------------------------------------------------------
 
-    def start(self, *, env: Mapping[str, str] | None = None) -> None:
-        """Start and wait until every step is done and a worker says it is healthy."""
+    def start(self, *, env: Mapping[str, str] | None = None, health: int = 204) -> None:
+        """Start and wait until every step is done and a worker says it is healthy, or whatever ``health`` is."""
         assert self.process is None, "it runs already"
         self._environment.update(env or {})
         self._lines.clear()
@@ -90,7 +90,7 @@ class RunningServer:
         )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        self._wait_until_ready()
+        self._wait_until_ready(health)
         self.password = self._said("Password") or self.password
 
     def stop(self) -> int:
@@ -129,7 +129,28 @@ class RunningServer:
                 left.unlink()
             sockets.rmdir()
 
+    def command(self, *arguments: str) -> str:
+        """What `manage.py` with these arguments says, beside the running server."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=CHECKOUT,
+            env=self._variables(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     # -- asking it -------------------------------------------------------------------------------------------------
+
+    def health(self) -> int | None:
+        """The status of the health check; None while nobody answers."""
+        try:
+            return self.request("GET", "/sys/v1/health").status
+        except (OSError, http.client.HTTPException):
+            return None
 
     @property
     def output(self) -> str:
@@ -215,24 +236,18 @@ class RunningServer:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, health: int) -> None:
         deadline = time.monotonic() + READY_SECONDS
         process = self.process
         assert process is not None
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 break
-            if "Serving on" in self.output and self._healthy():
+            if "Serving on" in self.output and self.health() == health:
                 return
             time.sleep(0.05)
         self._end()
         raise AssertionError(f"the server did not become ready; it said:\n{self.output}")
-
-    def _healthy(self) -> bool:
-        try:
-            return self.request("GET", "/sys/v1/health").status == 204
-        except (OSError, http.client.HTTPException):
-            return False
 
     def _said(self, label: str) -> str | None:
         for line in self._lines:
