@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,21 @@ from hypothesis import strategies as st
 
 from accounts.principal import ANONYMOUS, Principal, PrincipalKind
 from accounts.second_factor import Lack
-from policies.decision import AccessRequest, Allow, Deny, Facts, Forbid, StepUp, decide
+from policies.decision import (
+    AccessRequest,
+    Allow,
+    Decision,
+    Deny,
+    Facts,
+    Forbid,
+    NeedsApproval,
+    StepUp,
+    Target,
+    decide,
+)
+from policies.demands import Demand, Demands
 from policies.permissions import CATALOGUE, Permission, Scope
+from policies.quorum import Approved, Guard, Quorum
 from tests.policies.strategies import (
     ACCOUNTS,
     APP,
@@ -304,19 +318,85 @@ def test_what_is_the_hosts_is_nobodys_on_the_network(request: AccessRequest, kno
         assert isinstance(decide(replace(request, principal=itself, permission=permission), known), Allow)
 
 
-def test_what_is_said_to_who_is_refused() -> None:
-    asking = AccessRequest(APP, Permission.AUTHENTICATION_MANAGE, target_in(GROUPS), NOW)
-    unknown = replace(asking, permission=cast("Permission", "object.teleport"))
-    for request, sentence in (
-        (unknown, "This operation is not permitted"),
-        (replace(asking, principal=ANONYMOUS), "Authentication is required"),
-        (replace(asking, principal=_as(expires_at=NOW)), "The session has expired"),
-        (replace(asking, principal=_as(account=None)), "No account is selected; select one first"),
-    ):
-        decision = decide(request, EVERYTHING)
-        assert isinstance(decision, Deny)
-        assert decision.message == sentence
-    assert decide(replace(asking, principal=ANONYMOUS), EVERYTHING) == Deny("anonymous", "Authentication is required")
+def _asked(permission: Permission, principal: Principal = APP, target: Target | None = None) -> AccessRequest:
+    return AccessRequest(principal, permission, target_in(GROUPS) if target is None else target, NOW)
+
+
+_OF_SCOPE = {scope: next(p for p in PERMISSIONS if CATALOGUE[p].scope is scope) for scope in Scope}
+_EXPORTING = _asked(Permission.OBJECT_EXPORT)
+_AGED = replace(EVERYTHING, step_up=StepUp(60, NOW - timedelta(seconds=61)))
+_GUARDED = replace(
+    EVERYTHING, demands=Demands(Demand(Guard(ACCOUNTS[0], Quorum(1, ()), frozenset({Permission.OBJECT_EXPORT}))))
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "known", "outcome"),
+    [
+        (_asked(_OF_SCOPE[Scope.PUBLIC], ANONYMOUS), Facts(), Allow("public")),
+        (_asked(_OF_SCOPE[Scope.SELF]), Facts(), Allow("self")),
+        (_asked(_OF_SCOPE[Scope.HOST], _as(kind=PrincipalKind.SYSTEM)), Facts(), Allow("host")),
+        (_EXPORTING, EVERYTHING, Allow("granted")),
+        (
+            replace(_EXPORTING, approved=Approved(UUID(int=501), APP.id, frozenset())),
+            EVERYTHING,
+            Allow("approved"),
+        ),
+        (_EXPORTING, _GUARDED, NeedsApproval("approval-needed", (ACCOUNTS[0],))),
+        (
+            _asked(cast("Permission", "object.teleport")),
+            EVERYTHING,
+            Deny("unknown-permission", "This operation is not permitted"),
+        ),
+        (
+            _asked(_OF_SCOPE[Scope.HOST]),
+            EVERYTHING,
+            Deny("not-the-host", "Only commands on the server's host do this"),
+        ),
+        (replace(_EXPORTING, principal=ANONYMOUS), EVERYTHING, Deny("anonymous", "Authentication is required")),
+        (
+            replace(_EXPORTING, principal=_as(expires_at=NOW)),
+            EVERYTHING,
+            Deny("session-expired", "The session has expired"),
+        ),
+        (
+            _EXPORTING,
+            replace(EVERYTHING, lack=Lack.PROOF),
+            Deny("second-factor-needed", "Show your second factor first"),
+        ),
+        (
+            _EXPORTING,
+            replace(EVERYTHING, lack=Lack.ENROLMENT),
+            Deny("second-factor-enrolment-needed", "This account asks for a second factor; enrol one first"),
+        ),
+        (
+            replace(_EXPORTING, principal=_as(account=None)),
+            EVERYTHING,
+            Deny("no-account-selected", "No account is selected; select one first"),
+        ),
+        (_EXPORTING, Facts(), Deny("not-granted", "No permission to " + CATALOGUE[Permission.OBJECT_EXPORT].sentence)),
+        (
+            _EXPORTING,
+            replace(EVERYTHING, forbids=(Forbid("app-disabled", "The app is disabled"),)),
+            Deny("app-disabled", "The app is disabled"),
+        ),
+        (
+            _asked(Permission.OBJECT_EXPORT, target=target_in(GROUPS, forbids=(Forbid("state", "It is destroyed"),))),
+            EVERYTHING,
+            Deny("state", "It is destroyed"),
+        ),
+        (
+            _EXPORTING,
+            _AGED,
+            Deny("step-up-needed", "Prove yourself again to do this: show your second factor, or log in anew"),
+        ),
+    ],
+    ids=lambda part: getattr(part, "reason", ""),
+)
+def test_each_way_a_call_ends_has_its_code_for_the_record_and_its_sentence_for_the_caller(
+    request_: AccessRequest, known: Facts, outcome: Decision
+) -> None:
+    assert decide(request_, known) == outcome
 
 
 @pytest.mark.parametrize("permission", [p for p in NOT_PUBLIC if CATALOGUE[p].identity])
