@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from accounts import tls_delivery
+
 MAX_BYTES = 1 << 20
 MAX_URL = 2048
 MAX_ADDRESSES = 3
@@ -97,6 +99,33 @@ def fetch(
     if len(content) > MAX_BYTES:
         raise OutboundFailed(f"{host} answered with more than {MAX_BYTES} bytes")
     return Answer(response.status, content, {name.lower(): value for name, value in response.getheaders()})
+
+
+def send(host: str, port: int, data: bytes, *, trust: ssl.SSLContext | None) -> None:
+    """Bytes to a judged address, by a protocol that answers nothing; None for ``trust`` is no TLS.
+
+    Returns when the other end has read all of it, which it says by ending its side.
+    Raises OutboundRefused or OutboundFailed.
+    """
+    found = addresses_of(host)[:MAX_ADDRESSES]
+    try:
+        with _turn(host), _connected(found, port) as plain, _cut_off(plain) as out_of_time:
+            if trust is None:
+                plain.sendall(data)
+                plain.shutdown(socket.SHUT_WR)
+                _drain(plain)
+            else:
+                tls_delivery.deliver(plain, host, data, trust)
+        if out_of_time.is_set():
+            raise TimeoutError
+    except OSError as error:
+        raise OutboundFailed(f"{host} did not take it ({type(error).__name__})") from error
+
+
+def _drain(connected: socket.socket) -> None:
+    left = MAX_BYTES
+    while left > 0 and (chunk := connected.recv(1 << 16)):
+        left -= len(chunk)
 
 
 def address_of(host: str) -> Address:

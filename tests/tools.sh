@@ -8,6 +8,7 @@ need() { # PROGRAM PACKAGE
 }
 
 need slapd slapd
+need rsyslogd "rsyslog rsyslog-openssl"
 need xmlsec1 xmlsec1
 need chromium chromium
 need npm npm

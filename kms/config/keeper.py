@@ -1,4 +1,4 @@
-"""The threads of a server process that let the keeper, the mailers and the webhooks' caller do their turns.
+"""The threads of a server process in which keeper, mailers, the webhooks' caller and the log's shippers do their turns.
 
 It knows when, not what.
 """
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from kms.operations.keeper import Keeper
+from kms.operations.log_shipping import LogShipper
 from kms.operations.mailing import Mailer
 from kms.operations.notice_mails import NoticeMailer
 from kms.operations.sealing import SealingTurns
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 MAIL_SECONDS = 2.0
 SEAL_SECONDS = 1.0
 COMPARE_SECONDS = 10.0
+# A sink that does not answer holds up one of them.
+SHIPPERS = 2
 
 
 def start(seconds: float) -> threading.Thread:
@@ -33,6 +36,8 @@ def start(seconds: float) -> threading.Thread:
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
     # Apart, so that a receiver who answers slowly holds up no mail.
     _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
+    for number in range(SHIPPERS):
+        _thread(f"log shipper {number}", MAIL_SECONDS, LogShipper().turn)
     return _thread("keeper", seconds, Keeper().turn)
 
 

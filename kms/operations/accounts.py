@@ -20,6 +20,7 @@ from kms.operations.authority import absent, resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.demanding import NO_CHANGE, PolicyChange, change_policies, policy_of, resolve_policies
 from kms.operations.errors import Conflict, NotFound
+from kms.operations.log_sinks import SinkChange, SinkView, change_sinks, sinks_of
 from policies.decision import Target
 from policies.models import AccountPolicy
 from policies.permissions import Permission
@@ -60,6 +61,7 @@ class UpdateAccount(Command):
     undo_seconds: int | None = None
     authentication: AuthenticationChange | None = None
     policy: PolicyChange = NO_CHANGE
+    sinks: SinkChange | None = None
 
     def profile(self) -> Mapping[str, Any]:
         """What changes of the account itself."""
@@ -72,13 +74,15 @@ class UpdateAccount(Command):
 class AccountView:
     """``authentication`` and ``policy`` None: the account is not the selected one.
 
-    ``webhook_url`` may hold a secret of its receiver's, so it is empty but for those who may change it.
+    ``webhook_url`` may hold a secret of its receiver's, so it is empty but for those who may change it; and so are the
+    sinks of the log.
     """
 
     row: Account
     authentication: AuthenticationView | None = None
     policy: AccountPolicy | None = None
     webhook_url: str = ""
+    sinks: tuple[SinkView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,8 @@ def _view(call: Call, row: Account) -> AccountView:
     manages = Permission.AUTHENTICATION_MANAGE in call.facts.account
     policy, sets = policy_of(row), Permission.APPROVAL_SETTINGS in call.facts.account
     webhook = policy.webhook_url if sets else ""
-    return AccountView(row, view_of(row, with_providers=manages), policy, webhook)
+    sinks = sinks_of(call, row) if Permission.LOGGING_MANAGE in call.facts.account else ()
+    return AccountView(row, view_of(row, with_providers=manages), policy, webhook, sinks)
 
 
 def update_account(call: Call, command: UpdateAccount, row: Account, *_same: Account) -> AccountView:
@@ -131,6 +136,9 @@ def update_account(call: Call, command: UpdateAccount, row: Account, *_same: Acc
     if command.authentication is not None:
         change_authentication(call, row, command.authentication)
         call.details["fields"] = "authentication"
+    if command.sinks is not None:
+        change_sinks(row, command.sinks)
+        call.details["fields"] = "logging" if command.authentication is None else "authentication,logging"
     row.save()
     change_policies(call, row, command.policy)
     return _view(call, row)
@@ -174,12 +182,14 @@ def _resolve_account(permission: Permission, *, lock: bool = False) -> Any:
 
 
 def _resolve_update(call: Call, command: UpdateAccount) -> Sequence[Resolved]:
-    """The profile is one right, how people log in another, each policy one more."""
+    """The profile is one right, how people log in another, where the log is sent, and each policy, one more."""
     updating: Resolved = _resolve_account(Permission.ACCOUNT_UPDATE, lock=True)(call, command)[0]
     row, target = updating.payload, updating.target
     more = resolve_policies(target, row, command.policy)
     if command.authentication is not None:
         more.insert(0, Resolved(Permission.AUTHENTICATION_MANAGE, target, row))
+    if command.sinks is not None:
+        more.append(Resolved(Permission.LOGGING_MANAGE, target, row))
     return more if more and not command.profile() else (updating, *more)
 
 

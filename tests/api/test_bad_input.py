@@ -17,7 +17,7 @@ from accounts import sessions
 from accounts.clock import clock
 from accounts.models import ExternalRole, IdentityProvider, Role, Session, TotpDevice
 from kms.api.routes import ENDPOINTS
-from kms.audit.models import AuditRecord
+from kms.audit.models import AuditRecord, LogSink
 from tests.kit.quorums import ask
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
 
@@ -252,6 +252,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "session_id": open_session(someone),
         "role_id": role_of(someone),
         "req_id": ask(someone, someone.alice).id,
+        "config_id": sink_of(someone),
         **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
@@ -263,6 +264,10 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
             response = client.request(endpoint.method, path, headers=headers, content=body)
             assert response.status_code in (400, 404), f"{endpoint.operation}: {response.status_code} {response.text}"
     assert AuditRecord.objects.filter(account_id=someone.account.id).count() == before
+
+
+def sink_of(tenant: Tenant) -> uuid.UUID:
+    return LogSink.objects.create(account=tenant.account, kind="syslog", position=0, enabled=False).id
 
 
 def role_of(tenant: Tenant) -> uuid.UUID:

@@ -22,7 +22,7 @@ from accounts.principal import Principal
 from kms.api.routes import ENDPOINTS
 from kms.api.wire.base import Endpoint
 from kms.audit.entry import entry_id
-from kms.audit.models import AuditRecord
+from kms.audit.models import AuditRecord, LogSink
 from kms.audit.sealer import Sealer
 from kms.crypto.algorithm import CipherParameters
 from kms.crypto.operation import KeyOperation
@@ -106,6 +106,15 @@ def spare_user(world: World) -> dict[str, str]:
 def members_session(world: World) -> dict[str, str]:
     member = world.tenant.member("member")
     return {"user_id": str(member.id), "session_id": session_of(member)}
+
+
+def spare_sink(world: World) -> dict[str, str]:
+    """At an address that the server calls for nobody, so that no test depends on a network."""
+    config = {"host": "127.0.0.1", "port": 1, "tls": {"mode": "disabled"}, "facility": 1, "use_fqdn": False}
+    row = LogSink.objects.create(
+        account=world.tenant.account, kind="syslog", config={**config, "format": "json"}, position=0, enabled=False
+    )
+    return {"config_id": str(row.id)}
 
 
 def sealed_entry(world: World) -> dict[str, str]:
@@ -312,6 +321,7 @@ CASES: dict[str, Case] = {
     "CreateAccount": Case("alice", 403, 201, lambda _w: {"name": unique("account")}),
     "GetAccount": Case("alice", 200, 404),
     "UpdateAccount": Case("alice", body=lambda _w: {"description": "changed"}),
+    "TestLoggingConfig": Case("alice", path=spare_sink),
     "ListIdentityProviders": Case("alice", outside=200),
     "CreateIdentityProvider": Case("alice", outside=201, body=provider_body),
     "GetIdentityProvider": Case("alice", 404, path=spare_provider),

@@ -127,7 +127,6 @@ NOTHING_ASKS = {
     Permission.GROUP_POLICY_MANAGE,
     Permission.GROUP_USERS_MANAGE,
     Permission.GROUP_WRAPPING_KEY,
-    Permission.LOGGING_MANAGE,
     Permission.OBJECT_RESTORE,
     Permission.OBJECT_SCAN,
 }

@@ -30,6 +30,7 @@ from kms.api.wire.cryptographic_policies import (
     wire_cryptographic_policy,
 )
 from kms.api.wire.groups import KeyHistoryPolicy, checked_name, undo_seconds, wire_undo
+from kms.api.wire.logging_configs import LoggingConfig, sink_change, wire_configs, wire_shipping
 from kms.api.wire.metadata_policies import WireMetadataPolicy, metadata_change, wire_metadata_policy
 from kms.api.wire.quorum_policies import AccountApprovalPolicy, Remove, account_policy, wire_account_policy
 from kms.operations.accounts import (
@@ -55,7 +56,7 @@ class AccountRequest(Request):
     phone: str | None = None
     custom_metadata: dict[str, str] | None = None
     add_ldap: list[AuthConfigLdap] | None = None
-    add_logging_configs: Any = None
+    add_logging_configs: list[LoggingConfig] | None = None
     approval_policy: AccountApprovalPolicy | Remove | None = None
     approval_request_expiry: int | None = None
     approval_webhook: ApprovalWebhook | Literal["remove"] | None = None
@@ -66,7 +67,7 @@ class AccountRequest(Request):
     custom_logo: Any = None
     custom_metadata_attributes: Any = None
     del_ldap: list[UUID] | None = None
-    del_logging_configs: Any = None
+    del_logging_configs: list[UUID] | None = None
     enabled: Any = None
     key_expiry_alert_config: Any = None
     key_history_policy: KeyHistoryPolicy | Literal["remove"] | None = None
@@ -76,7 +77,7 @@ class AccountRequest(Request):
     log_retention_days: Any = None
     mark_key_disable_when_deactivated: Any = None
     mod_ldap: dict[UUID, AuthConfigLdap] | None = None
-    mod_logging_configs: Any = None
+    mod_logging_configs: dict[UUID, LoggingConfig] | None = None
     notification_pref: Any = None
     parent_acct_id: Any = None
     pending_subscription_change_request: Any = None
@@ -100,7 +101,8 @@ _APPROVALS = frozenset(
 )
 _ON_OBJECTS = frozenset({"cryptographic_policy", "key_metadata_policy"})
 _POLICY = _APPROVALS | _ON_OBJECTS | {"client_configurations", "approval_policy", "approval_webhook"}
-_ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | {"key_history_policy"}
+_LOGGING = frozenset({"add_logging_configs", "mod_logging_configs", "del_logging_configs"})
+_ACTED_ON = _PROFILE | _AUTHENTICATION | _POLICY | _LOGGING | {"key_history_policy"}
 _STANDARD = {"$type": "Standard"}
 
 
@@ -128,6 +130,7 @@ class AccountResponse(Response, omit_defaults=False):
     approval_request_expiry: int | UnsetType = UNSET
     approval_webhook: Mapping[str, str] | UnsetType = UNSET
     client_configurations: Mapping[str, Any] | UnsetType = UNSET
+    log_shipping: Mapping[str, Any] | UnsetType = UNSET
     cryptographic_policy: Mapping[str, Any] | UnsetType = UNSET
     key_metadata_policy: Mapping[str, Any] | UnsetType = UNSET
     check_access_for_sensitive_operation_results: bool | UnsetType = UNSET
@@ -161,7 +164,7 @@ def _create(call: WireCall) -> CreateAccount:
     unsupported(
         custom_metadata=body.custom_metadata or None,
         key_history_policy=body.key_history_policy,
-        **{name: getattr(body, name) for name in _AUTHENTICATION | _POLICY},
+        **{name: getattr(body, name) for name in _AUTHENTICATION | _POLICY | _LOGGING},
     )
     name = checked_name(body.name, needed=True) or ""
     return CreateAccount(name, body.description or "", body.organization or "", body.country or "", body.phone or "")
@@ -181,6 +184,7 @@ def _update(call: WireCall) -> UpdateAccount:
         undo_seconds(body.key_history_policy),
         authentication_change(body.auth_config, add_ldap=body.add_ldap, mod_ldap=body.mod_ldap, del_ldap=body.del_ldap),
         _policy(body),
+        sink_change(body.add_logging_configs, body.mod_logging_configs, body.del_logging_configs),
     )
 
 
@@ -224,7 +228,7 @@ def account(view: AccountView) -> AccountResponse:
         name=row.name,
         enabled=row.enabled,
         subscription={"on_prem": {}},
-        logging_configs={},
+        logging_configs=wire_configs(view.sinks),
         mark_key_disable_when_deactivated=False,
         purpose=_STANDARD,
         original_purpose=_STANDARD,
@@ -238,6 +242,7 @@ def account(view: AccountView) -> AccountResponse:
         custom_metadata=row.custom_metadata or None,
         key_history_policy=wire_undo(row.undo_seconds),
         auth_config=wire_auth_config(view.authentication) or UNSET,
+        log_shipping=wire_shipping(view.sinks) or UNSET,
         approval_webhook={"url": view.webhook_url} if view.webhook_url else UNSET,
         **({} if policy is None else _wire_policy(policy)),
     )

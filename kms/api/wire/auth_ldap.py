@@ -100,7 +100,7 @@ class AuthConfigLdap(Request):
 def ldap_settings(body: AuthConfigLdap) -> ProviderSettings:
     if body.dn_resolution.method not in _RESOLUTIONS:
         raise WireError(f"Invalid request: dn_resolution.method is one of {', '.join(_RESOLUTIONS)}")
-    tls, secrets = _tls(body.tls)
+    tls, secrets = tls_config(body.tls)
     service = body.service_account
     if service is not None and service.password:
         secrets[SERVICE_PASSWORD] = SecretBytes(service.password.encode())
@@ -117,7 +117,7 @@ def ldap_settings(body: AuthConfigLdap) -> ProviderSettings:
     return ProviderSettings(body.name, body.icon_url, config, secrets)
 
 
-def _tls(tls: TlsConfig) -> tuple[dict[str, Any], dict[str, SecretBytes]]:
+def tls_config(tls: TlsConfig) -> tuple[dict[str, Any], dict[str, SecretBytes]]:
     found: dict[str, Any] = {"mode": tls.mode}
     if tls.ca is not None:
         given = {"ca_set": tls.ca.ca_set, "pinned": tls.ca.pinned}
@@ -215,7 +215,7 @@ def wire_ldap(row: IdentityProvider) -> WireLdap:
         icon_url=row.icon_url,
         ldap_url=config["url"],
         dn_resolution=resolution,
-        tls=_wire_tls(config["tls"]),
+        tls=wire_tls_config(config["tls"]),
         base_dn=config["base_dn"],
         user_object_class=config["user_object_class"],
         service_account=WireServiceAccount(dn=config["service_dn"]) if config["service_dn"] else None,
@@ -223,7 +223,7 @@ def wire_ldap(row: IdentityProvider) -> WireLdap:
     )
 
 
-def _wire_tls(tls: Mapping[str, Any]) -> Mapping[str, Any]:
+def wire_tls_config(tls: Mapping[str, Any]) -> Mapping[str, Any]:
     if tls["mode"] != "required":
         return {"mode": tls["mode"]}
     shown = wire_tls(dict(tls))
