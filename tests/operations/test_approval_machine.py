@@ -6,6 +6,7 @@ The model knows no transaction, no lock and no digest: who has said yes, who cou
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from tests.kit.quorums import users
 from tests.kit.tenants import Tenant, new_tenant
 from tests.kit.threads import at_once
 
-EXAMPLES = int(os.environ.get("APPROVAL_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("APPROVAL_EXAMPLES", "8"))
 STEPS, MANY = 40, 6
 GUARDED = [Permission.OBJECT_ENCRYPT.value, Permission.OBJECT_DELETE.value]
 # The requester who is one of the reviewers too, and the one whom the account asks as well when it asks.
@@ -48,11 +49,13 @@ DEEDS = (
     *("ask", "ask", "ask"),
     *("vote",) * 10,
     *("vote, and the server dies", "vote, and the server dies in the middle of it"),
+    *("all vote, and the server dies", "all vote, and the server dies"),
+    *("something changes between the last vote and the call",) * 8,
     *("deny", "take back", "edit", "expire", "touch"),
     *("disable", "enable", "enable", "lose the role", "gain the role", "gain the role"),
     *("group policy", "group policy", "account policy"),
     *("disable the app", "enable the app"),
-    *("keeper", "keeper"),
+    *("keeper",) * 4,
 )
 numbers = st.integers(0, 59)
 
@@ -134,17 +137,30 @@ class Approvals(RuleBasedStateMachine):
     def live(self, deed: str, number: int, choice: int) -> None:
         """One rule for all deeds, because Hypothesis switches rules off for a whole run."""
         person = choice % REVIEWERS
-        if deed == "ask":
+        if deed == "ask" or not [each for each in self.asked if each.pending]:
             self.ask(number % 2, by=ANN if choice % 3 == 0 else None, deletes=choice % 3 == 0 or choice % 4 == 0)
-        elif deed in _TO_A_REQUEST:
-            if self.asked:
-                _TO_A_REQUEST[deed](self, self.asked[number % len(self.asked)], person)
+        if deed in _TO_A_REQUEST and self.asked:
+            one = self._one(number)
+            _TO_A_REQUEST[deed](self, one, self._somebody(one, choice) if deed.startswith("vote") else person)
         elif deed in _TO_A_PERSON:
             _TO_A_PERSON[deed](self, person)
         elif deed == "group policy":
             self.change_group_policy(number, choice)
-        else:
+        elif deed == "something changes between the last vote and the call":
+            self.change_between(self._one(number) if self.asked else None, number, choice)
+        elif deed in _TO_ALL:
             _TO_ALL[deed](self)
+
+    def _one(self, number: int) -> Asked:
+        """Mostly one that something can still come of."""
+        waiting = [each for each in self.asked if each.pending and not each.expired and not each.edited]
+        among = waiting if waiting and number % 6 else self.asked
+        return among[number % len(among)]
+
+    def _somebody(self, one: Asked, choice: int) -> int:
+        """Mostly somebody who is listened to."""
+        heard = [person for person in range(REVIEWERS) if self.is_heard(one, person)]
+        return heard[choice % len(heard)] if heard and choice % 5 else choice % REVIEWERS
 
     # -- the model's judgement ---------------------------------------------------------------------------------------
 
@@ -240,6 +256,30 @@ class Approvals(RuleBasedStateMachine):
             with dying_at(approving, "carry_out"), pytest.raises(Died):
                 give(self.people[person], one.id)
 
+    def all_vote_and_die(self, one: Asked, _person: int) -> None:
+        for person in range(REVIEWERS):
+            self.vote_and_die(one, person)
+
+    def change_between(self, one: Asked | None, number: int, choice: int) -> None:
+        """What was voted on is found by the keeper, and something is not any more as it was."""
+        if one is None:
+            return
+        self.all_vote_and_die(one, 0)
+        voter = sorted(one.votes)[choice % len(one.votes)] if one.votes else 0
+        changes: tuple[Callable[[], None], ...] = (
+            lambda: self.disable(voter),
+            lambda: self.lose_the_role(voter),
+            lambda: self.change_group_policy(number, choice),
+            self.change_account_policy,
+            lambda: self.touch(one, voter),
+            lambda: self.edit(one, voter),
+            lambda: self.expire(one, voter),
+            lambda: self.switch_the_app(on=False),
+            lambda: None,
+        )
+        changes[(number + choice) % len(changes)]()
+        self.keeper()
+
     def vote_and_die_in_the_middle(self, one: Asked, person: int) -> None:
         """The vote is committed. All else was done, and is undone: the process died before the end of it."""
         if not self.is_heard(one, person):
@@ -301,7 +341,7 @@ class Approvals(RuleBasedStateMachine):
 
     def change_group_policy(self, number: int, choice: int) -> None:
         members = frozenset(p for p in range(CHIEF) if choice >> p & 1)
-        self.group_policy = (1 + number % len(members), members) if members else None
+        self.group_policy = (1 + number % min(2, len(members)), members) if members else None
         self._write_policies()
 
     def change_account_policy(self) -> None:
@@ -356,6 +396,7 @@ class Approvals(RuleBasedStateMachine):
 _TO_A_REQUEST: dict[str, Callable[[Approvals, Asked, int], None]] = {
     "vote": Approvals.vote,
     "vote, and the server dies": Approvals.vote_and_die,
+    "all vote, and the server dies": Approvals.all_vote_and_die,
     "vote, and the server dies in the middle of it": Approvals.vote_and_die_in_the_middle,
     "deny": Approvals.deny,
     "take back": Approvals.take_back,
@@ -405,7 +446,7 @@ def test_any_life_of_requests_is_as_the_model_says(installation: None) -> None:
 
 # -- everybody at once ---------------------------------------------------------------------------------------------
 
-ROUNDS, VOTERS = 6, 4
+ROUNDS, VOTERS = 4, 4
 BODY = {"alg": "AES", "mode": "CBC", "plain": "c2l4dGVlbiBieXRlcyBvaw=="}
 
 
@@ -438,17 +479,22 @@ class Storm:
         if number < VOTERS:
             self.vote(request, number)
         elif number == VOTERS:
-            for needed, places in ((3, 5), (2, 2), (4, 4), (2, 5), (3, 3)):
-                self.set_policy(needed, places)
+            self.keep_on(request, lambda turn: self.set_policy(*((3, 5), (2, 2), (4, 4), (2, 5), (3, 3))[turn % 5]))
         elif number == VOTERS + 1:
-            for enabled in (False, True, False, True):
-                self.set_person(0, enabled=enabled)
+            self.keep_on(request, lambda turn: self.set_person(0, enabled=turn % 2 == 1))
         elif number == VOTERS + 2:
-            for role in ("", "member", "", "member"):
-                self.set_person(1, role=role)
+            self.keep_on(request, lambda turn: self.set_person(1, role="member" if turn % 2 else ""))
         else:
             Keeper().turn()
             approving.carry_out(execute_approved, request)
+
+    def keep_on(self, request: UUID, change: Callable[[int], None]) -> None:
+        """As long as there is something to spoil; an even number of turns, so that it ends as it was."""
+        for turn in range(20):
+            change(turn)
+            if turn % 2 and row(request).status != "pending":
+                return
+            time.sleep(0.01)
 
     def look(self, request: UUID) -> None:
         """From within the execution, in plain numbers: who has voted and counts, against what is asked now."""
@@ -474,6 +520,7 @@ def test_whatever_happens_at_once_a_call_is_made_once_and_with_its_quorum(monkey
     end = approving._Once.close
 
     def close(once: Any, call: Call, result: Any) -> None:
+        time.sleep(0.05)  # who could change something now, would
         storm.look(once._request)
         end(once, call, result)
 
