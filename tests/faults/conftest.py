@@ -54,8 +54,10 @@ class Client:
     def __call__(self, method: str, path: str, body: Any = None) -> Reply:
         self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
         response = self._connection.getresponse()
-        text = response.read().decode()
-        return Reply(response.status, text, UUID(response.headers["X-Request-Id"]))
+        text, name = response.read().decode(), response.headers["X-Request-Id"]
+        if name is None:
+            raise http.client.BadStatusLine("the server died between its headers")
+        return Reply(response.status, text, UUID(name))
 
     def close(self) -> None:
         self._connection.close()
