@@ -128,6 +128,11 @@ def _drain(connected: socket.socket) -> None:
         left -= len(chunk)
 
 
+def own_name(*, qualified: bool) -> str:
+    """How this machine calls itself; ``qualified`` asks for its name in the DNS too."""
+    return socket.getfqdn() if qualified else socket.gethostname()
+
+
 def address_of(host: str) -> Address:
     """The address that a connection to this host may be made to; every address of a name must be allowed."""
     return addresses_of(host)[0]

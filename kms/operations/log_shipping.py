@@ -10,7 +10,6 @@ import base64
 import hmac
 import json
 import logging
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from kms.audit.entry import Category, Outcome, Severity
 from kms.audit.formats import Format, SealedEntry, is_json, rendered, sealed_entry
 from kms.audit.models import LogSink, LogSinkKind
 from kms.audit.tree import RecordDamaged
+from kms.audit.trust import trust
 from kms.operations import notices
 from kms.operations.authority import absent
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
@@ -61,7 +61,7 @@ class Receiver:
         return Format(self.sink.config["format"])
 
     def hostname(self) -> str:
-        return socket.getfqdn() if self.sink.config["use_fqdn"] else socket.gethostname()
+        return outbound.own_name(qualified=self.sink.config["use_fqdn"])
 
 
 # -- a call --------------------------------------------------------------------------------------------------------
@@ -176,7 +176,12 @@ class LogShipper:
     """Several threads run it, each shipping to sinks that no other is at, so that a slow one holds up one thread."""
 
     def turn(self) -> int:
-        """How many entries were delivered. Sinks that work come first; of those that do not, one is tried."""
+        """How many entries were delivered. Sinks that work come first; of those that do not, one is tried.
+
+        A record that was set back is shipped to nobody before somebody has said that this was meant.
+        """
+        if trust.reason is not None:
+            return 0
         end, shipped, tried = end_of_record(), 0, False
         for sink, attempts in _due(end, clock.now()):
             if attempts and tried:

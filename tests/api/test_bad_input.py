@@ -17,6 +17,7 @@ from accounts import sessions
 from accounts.clock import clock
 from accounts.models import ExternalRole, IdentityProvider, Role, Session, TotpDevice
 from kms.api.routes import ENDPOINTS
+from kms.audit.entry import entry_id
 from kms.audit.models import AuditRecord, LogSink
 from tests.kit.quorums import ask
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
@@ -253,6 +254,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "role_id": role_of(someone),
         "req_id": ask(someone, someone.alice).id,
         "config_id": sink_of(someone),
+        "entry_id": entry_id(AuditRecord.objects.filter(account_id=someone.account.id).earliest("sequence").sequence),
         **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()

@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,6 +23,7 @@ from accounts.clock import clock
 from kms.audit.formats import Format
 from kms.audit.models import AuditRecord, LogSink, LogSinkKind
 from kms.audit.sealer import Sealer
+from kms.audit.trust import trust
 from kms.config.values import Reachable
 from kms.crypto.errors import ParameterInvalid
 from kms.objects import keystore
@@ -31,7 +33,7 @@ from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
 from kms.operations.log_shipping import LogShipper, Tried, TryLogSink
-from kms.operations.log_sinks import CLIENT_KEY, KEY, MAX_SINKS, TOKEN, SinkChange, SinkSettings
+from kms.operations.log_sinks import CLIENT_KEY, KEY, MAX_SINKS, TOKEN, SinkChange, SinkSettings, change_sinks
 from kms.operations.record_key import record_signer
 from kms.secret import SecretBytes
 from tests.kit.certificates import leaf
@@ -40,6 +42,7 @@ from tests.kit.log_receivers import SyslogListener, rsyslog, syslog_listening
 from tests.kit.tenants import Tenant, new_tenant
 from tests.kit.threads import at_once
 from tests.kit.tls import Authority, new_authority
+from tests.kit.urls import FORBIDDEN_URLS, forbidden_resolver
 
 CANARY = "canary-token-3f9a71c2"
 SIGNING_KEY = b"canary-key-of-thirty-two-bytes!!"
@@ -420,6 +423,18 @@ def test_an_entry_that_was_changed_is_not_sent_and_is_an_alarm(
             owner.execute("ALTER TABLE audit_entry ENABLE TRIGGER ALL")
 
 
+def test_a_record_that_was_set_back_is_shipped_to_nobody(
+    listener: Listener, tenant: Tenant, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splunk(tenant, listener, authority)
+    seal()
+    with monkeypatch.context() as set_back:
+        set_back.setattr(trust, "reason", "The record was set back")
+        assert LogShipper().turn() == 0
+    assert listener.received == []
+    assert LogShipper().turn() == 1
+
+
 def test_a_sink_that_is_off_waits_and_goes_on_where_it_was(
     listener: Listener, tenant: Tenant, authority: Authority
 ) -> None:
@@ -472,6 +487,33 @@ def test_settings_that_would_not_do_are_refused(
     with pytest.raises(ParameterInvalid, match=says):
         execute(tenant.alice, UpdateAccount(tenant.account.id, sinks=SinkChange(add=(settings,))))
     assert not LogSink.objects.filter(account=tenant.account).exists()
+
+
+def test_no_address_inside_is_taken_in_any_spelling(tenant: Tenant, authority: Authority, settings: Any) -> None:
+    settings.KEYSTEAD = dataclasses.replace(settings.KEYSTEAD, outbound_allow=Reachable())
+    for url in FORBIDDEN_URLS:
+        wanted = [SinkSettings(WEBHOOK, {"url": url}, {KEY: SecretBytes(SIGNING_KEY)})]
+        if url.startswith("https://"):
+            wanted.append(splunk_settings(8088, authority, host=url.removeprefix("https://").removesuffix("/")))
+        for each in wanted:
+            with pytest.raises(ParameterInvalid):
+                change_sinks(tenant.account, SinkChange(add=(each,)))
+    assert not LogSink.objects.filter(account=tenant.account).exists()
+
+
+@pytest.mark.parametrize("kind", list(LogSinkKind))
+def test_a_name_that_leads_inside_is_not_called_when_it_is_shipped(
+    tenant: Tenant, authority: Authority, settings: Any, monkeypatch: pytest.MonkeyPatch, kind: LogSinkKind
+) -> None:
+    settings.KEYSTEAD = dataclasses.replace(settings.KEYSTEAD, outbound_allow=Reachable())
+    place = {"host": "metadata.example.org", "port": 443, "tls": tls(authority)}
+    config = {"url": "https://metadata.example.org/"} if kind == WEBHOOK else place
+    secrets = {WEBHOOK: {KEY: SecretBytes(SIGNING_KEY)}, SPLUNK: {TOKEN: SecretBytes(b"token")}}.get(kind, {})
+    sink = add(tenant, SinkSettings(kind, config, secrets))
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden_resolver)
+    monkeypatch.setattr(socket, "create_connection", _die)
+    assert ship() == 0
+    assert "not an address that the server may call" in LogSink.objects.get(id=sink.id).last_error
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "naïve", "x" * 257])
