@@ -71,7 +71,7 @@ def overlaid(layers: Sequence[ClientSettings]) -> ClientSettings:
 
 def _resolve(call: Call, _command: GetClientConfigurations) -> Sequence[Resolved]:
     own = Target(call.principal.kind.value, call.principal.id, call.account)
-    return (Resolved(Permission.OWN_PROFILE, own),)
+    return (Resolved(Permission.LIST_VISIBLE, own),)
 
 
 _operation = control(Category.ADMINISTRATIVE)
