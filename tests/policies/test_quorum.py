@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import combinations, permutations
 from random import Random
 from time import process_time
 from uuid import UUID
@@ -377,6 +378,18 @@ def test_a_place_is_given_up_for_another_of_the_same_quorum() -> None:
     assert not _met(quorum, _yes(ANN, OFFICER), _yes(BOB), _yes(CAT))
 
 
+def test_a_place_that_is_being_asked_for_is_not_asked_for_again_on_the_way() -> None:
+    """Eve, who sits elsewhere in the quorum, can leave for one of its places; not for the one she is wanted in."""
+    five = Quorum(5, (_user(BOB), _user(EVE), _role(OFFICER), _role(MANAGER), _role(AUDITOR)))
+    quorum = Quorum(1, (five, Quorum(3, (_user(CAT), _user(BOB), _user(BOB), _user(EVE)))))
+    votes = [_yes(CAT, AUDITOR), _yes(BOB, AUDITOR, OFFICER), _yes(EVE, MANAGER, OFFICER), _yes(ANN, AUDITOR, MANAGER)]
+    for order in permutations(votes):
+        assert _met(quorum, *order)
+    for several in combinations(votes, 3):
+        assert _met(quorum, *several) is (_yes(ANN, AUDITOR, MANAGER) not in several)
+        assert not _met(five, *several)
+
+
 _large_groups = st.builds(Quorum, st.integers(2, 3), st.lists(_roles_only, min_size=2, max_size=4).map(tuple))
 _large = st.builds(
     Quorum, st.integers(1, 3), st.lists(_large_groups | _large_groups | _roles_only, min_size=2, max_size=4).map(tuple)
@@ -422,7 +435,12 @@ def _deep(levels: int) -> Quorum:
             Quorum(1, (Quorum(1, (_role(OFFICER),) * 33), Quorum(1, (_role(OFFICER),) * 32))),
             "A quorum has at most 64 members in all",
         ),
+        (
+            Quorum(1, (*_PAIR, *[_role(OFFICER)] * 31, Quorum(1, (_role(OFFICER),) * 32))),
+            "A quorum has at most 64 members in all",
+        ),
         (Quorum(1, (Quorum(1, _PAIR),) * 13), "A quorum has at most 12 quorums within it"),
+        (Quorum(1, (_deep(2),) * 7), "A quorum has at most 12 quorums within it"),
         (
             Quorum(2, (Quorum(1, (_user(ANN),)), Quorum(1, (_user(ANN),)))),
             "Not even the approval of everybody would meet this quorum, as nobody counts twice",
@@ -459,6 +477,7 @@ def test_what_a_policy_may_have_has_no_fault(quorum: Quorum) -> None:
     [
         (_deep(4), _deep(5)),
         (Quorum(1, (Quorum(1, _PAIR),) * 12), Quorum(1, (Quorum(1, _PAIR),) * 13)),
+        (Quorum(1, (_deep(2),) * 6), Quorum(1, (_deep(2),) * 7)),
         (Quorum(1, (_user(ANN), *[_role(OFFICER)] * 63)), Quorum(1, (_user(ANN), *[_role(OFFICER)] * 64))),
     ],
 )
