@@ -26,7 +26,7 @@ from tests.kit.tokens import CLUSTER, Issuer, rsa_key, spki
 AUTH, CERTIFICATE = "/sys/v1/session/auth", "X-SSL-Client-Cert"
 INSIDE, OUTSIDE = "203.0.113.9", "198.51.100.1"
 RANGES = ("203.0.113.0/24",)
-PINNED = leaf("pinned", None)
+PINNED = leaf("listed", None)
 Headers = dict[str, str]
 
 
