@@ -167,6 +167,8 @@ def test_each_quorum_is_named_with_whether_it_is_met_and_a_requesters_yes_is_non
     explanation = explain(request, holding())
     assert explanation.quorums == (Standing(guards[0], met=False), Standing(guards[1], met=True))
     assert refused(explanation) == ["approval-needed"]
+    by_another = explain(replace(request, approved=Approved(UUID(int=501), APP.id, votes)), holding())
+    assert (by_another.decision, refused(by_another)) == (Allow("approved"), [])
     nobody_asked = explain(replace(request, approved=None), holding())
     assert [each.met for each in nobody_asked.quorums] == [False, False]
 
