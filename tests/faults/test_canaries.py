@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import operator
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.acceptance.server import RunningServer, basic
@@ -69,6 +69,10 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         "one component": secrets.token_bytes(32),
         "another component": secrets.token_bytes(32),
         "batched": secrets.token_bytes(32),
+        "asked for": secrets.token_bytes(32),
+        "webhook key": secrets.token_bytes(32),
+        "sink's key": secrets.token_bytes(32),
+        "sink's token": secrets.token_urlsafe(24).encode(),
         "password": secrets.token_urlsafe(24).encode(),
         "wrong password": secrets.token_urlsafe(24).encode(),
         "api key": place.secret.encode(),
@@ -120,6 +124,8 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         body = {"key": {"kid": aes}, "alg": "AES", "mode": mode, "plain": text("batched")}
         item = {"method": "POST", "operation": "/crypto/v1/encrypt", "body": body}
         assert client("POST", "/batch/v1", {"SingleItem": item}).status == 200
+    _settings(administrator, text, canaries["sink's token"].decode())
+    _asked_for(administrator, text("asked for"))
     user = {"user_email": "canary@example.org", "user_password": canaries["password"].decode()}
     assert administrator("POST", "/sys/v1/users/invite", user).status == 201
     for password in ("password", "wrong password"):
@@ -137,6 +143,30 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         if len(written) >= WHOLE and written in content
     ]
     assert not leaks
+
+
+def _settings(administrator: Client, text: Callable[[str], str], token: str) -> None:
+    """Where approvals and the log are told of."""
+    (account,) = administrator("GET", "/sys/v1/users/accounts").json
+    url = "https://hooks.example.org/keystead"
+    tls = {"mode": "required", "validate_hostname": True, "ca": {"ca_set": "global_roots"}}
+    splunk = {"host": "splunk.example.org", "port": 8088, "index": "main", "token": token, "tls": tls}
+    sinks = [{"webhook": {"url": url, "key": text("sink's key")}}, {"splunk": splunk}]
+    change = {"approval_webhook": {"url": url, "key": text("webhook key")}, "add_logging_configs": sinks}
+    reply = administrator("PATCH", f"/sys/v1/accounts/{account}", change)
+    assert reply.status == 200, reply.text
+
+
+def _asked_for(administrator: Client, value: str) -> None:
+    """A body with a secret waits for an approval, and is looked at."""
+    user = administrator("GET", "/sys/v1/users").json[0]["user_id"]
+    policy = {"user": user, "protect_permissions": ["CREATE_SOBJECTS"]}
+    group = administrator("POST", "/sys/v1/groups", {"name": "guarded", "approval_policy": policy}).json["group_id"]
+    body = {"name": "asked", "obj_type": "SECRET", "value": value, "group_id": group}
+    asked = {"method": "PUT", "operation": "/crypto/v1/keys", "body": body}
+    reply = administrator("POST", "/sys/v1/approval_requests", asked)
+    assert reply.status == 201, reply.text
+    assert administrator("GET", "/sys/v1/approval_requests").status == 200
 
 
 def test_the_search_would_find_a_canary(server: RunningServer) -> None:
