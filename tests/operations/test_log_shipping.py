@@ -494,7 +494,9 @@ def test_no_address_inside_is_taken_in_any_spelling(tenant: Tenant, authority: A
     for url in FORBIDDEN_URLS:
         wanted = [SinkSettings(WEBHOOK, {"url": url}, {KEY: SecretBytes(SIGNING_KEY)})]
         if url.startswith("https://"):
-            wanted.append(splunk_settings(8088, authority, host=url.removeprefix("https://").removesuffix("/")))
+            host = url.removeprefix("https://").removesuffix("/")
+            wanted.append(splunk_settings(8088, authority, host=host))
+            wanted.append(SinkSettings(SYSLOG, {"host": host, "port": 6514, "tls": tls(authority)}))
         for each in wanted:
             with pytest.raises(ParameterInvalid):
                 change_sinks(tenant.account, SinkChange(add=(each,)))
