@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
-HASH_BYTES = 32
 # RFC 6962 §2.1: the hash of a tree with nothing in it.
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
-
 from accounts import sessions, throttle
 from accounts.clock import clock
 from accounts.models import FactorChallenge, PendingSignOn, SpentToken
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, Principal, PrincipalKind
 from kms.objects.models import HistoryItem, SecurityObject
 from kms.operations import approving
+from kms.operations.alone import alone
 from kms.operations.command import ObjectRef
 from kms.operations.errors import EXPECTED, TooBusy
 from kms.operations.executor import execute, execute_approved
@@ -60,14 +59,8 @@ class Keeper:
         self._failures: dict[UUID, _Failure] = {}
 
     def turn(self) -> Turn:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [KEEPER_LOCK])
-            if not cursor.fetchone()[0]:
-                return Turn(ours=False)
-            try:
-                return self._work(clock.now())
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [KEEPER_LOCK])
+        with alone(KEEPER_LOCK) as ours:
+            return self._work(clock.now()) if ours else Turn(ours=False)
 
     def _work(self, now: datetime) -> Turn:
         """A disabled account's keys wait for it; what is not due any more when its turn comes is not rotated."""

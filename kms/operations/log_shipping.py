@@ -6,8 +6,6 @@ shipped and did not note is shipped again. It must not know the wire.
 
 from __future__ import annotations
 
-import base64
-import hmac
 import json
 import logging
 import time
@@ -31,11 +29,12 @@ from kms.audit.formats import Format, SealedEntry, is_json, rendered, sealed_ent
 from kms.audit.models import LogSink, LogSinkKind
 from kms.audit.tree import RecordDamaged
 from kms.audit.trust import trust
-from kms.operations import notices
+from kms.operations.alone import alone
 from kms.operations.authority import absent
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import NotFound
 from kms.operations.log_sinks import KEY, TOKEN, address, find_sink, opened_secrets, tls_trust
+from kms.operations.webhooks import headers_of
 from kms.secret import SecretBytes
 from policies.decision import Target
 from policies.permissions import Permission
@@ -117,14 +116,7 @@ def _to_webhook(receiver: Receiver, entries: Sequence[SealedEntry], message: str
     told = [{"id": each.id, "hash": each.hash, "entry": _event(receiver.form, each)} for each in entries]
     data = {"account": str(receiver.sink.account_id), "format": receiver.form, "entries": told}
     body = msgspec.json.encode({"type": "record.entries", "timestamp": now.isoformat(), "data": data})
-    stamp = str(int(now.timestamp()))
-    signed = hmac.digest(receiver.secrets[KEY].reveal(), b".".join((message.encode(), stamp.encode(), body)), "sha256")
-    headers = {
-        "Content-Type": "application/json",
-        "webhook-id": message,
-        "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-    }
+    headers = headers_of(message, body, receiver.secrets[KEY], now)
     _post(receiver, receiver.sink.config["url"], body, headers)
 
 
@@ -187,7 +179,7 @@ class LogShipper:
             if attempts and tried:
                 break
             # No row is locked meanwhile: a transaction that waits for somebody would hold up the sealer.
-            with notices.alone(_lock_of(sink)) as ours:
+            with alone(_lock_of(sink)) as ours:
                 if ours:
                     tried = tried or attempts > 0
                     shipped += sum(_ship(sink, end))

@@ -13,12 +13,13 @@ from datetime import datetime
 
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts import codes, outbox
 from accounts.clock import clock
 from accounts.mail import Mail
 from accounts.models import CodePurpose, Membership, OneTimeCode, OutgoingMail, User
+from kms.operations.alone import alone
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +50,8 @@ class Mailer:
         self._public_url = public_url
 
     def turn(self) -> MailTurn:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [MAILER_LOCK])
-            if not cursor.fetchone()[0]:
-                return MailTurn(ours=False)
-            try:
-                return self._work(clock.now())
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [MAILER_LOCK])
+        with alone(MAILER_LOCK) as ours:
+            return self._work(clock.now()) if ours else MailTurn(ours=False)
 
     def _work(self, now: datetime) -> MailTurn:
         outbox.tidy(now)

@@ -22,6 +22,7 @@ from accounts.mail import one_line, plain
 from accounts.models import App, Membership, User
 from accounts.principal import PrincipalKind
 from kms.operations import notices
+from kms.operations.alone import alone
 from kms.operations.notices import Sent
 from policies.models import ApprovalEvent, ApprovalRequest, ApprovalStatus, Notice
 
@@ -98,7 +99,7 @@ class NoticeMailer:
         self._public_url = public_url
 
     def turn(self) -> Sent:
-        with notices.alone(NOTICE_LOCK) as ours:
+        with alone(NOTICE_LOCK) as ours:
             return self._work(clock.now()) if ours else Sent(ours=False)
 
     def _work(self, now: datetime) -> Sent:

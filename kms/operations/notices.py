@@ -7,13 +7,11 @@ how mail and calls travel.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F, QuerySet
 
 from accounts.clock import clock
@@ -120,16 +118,3 @@ def tidy(now: datetime) -> int:
     Notice.objects.filter(sent_at__lte=now - HOUR).delete()
     Notice.objects.filter(sent_at__isnull=True, request__isnull=True).delete()
     return Notice.objects.filter(sent_at__isnull=True, created_at__lte=now - GIVE_UP_AFTER).delete()[0]
-
-
-@contextmanager
-def alone(lock: int) -> Iterator[bool]:
-    """Whether this process is the one that sends now; it stays so inside, and is over when the process is."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [lock])
-        ours = bool(cursor.fetchone()[0])
-        try:
-            yield ours
-        finally:
-            if ours:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [lock])

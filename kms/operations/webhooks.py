@@ -24,6 +24,7 @@ from kms.crypto.errors import ParameterInvalid
 from kms.objects import keystore
 from kms.objects.binding import secret_binding
 from kms.operations import notices
+from kms.operations.alone import alone
 from kms.operations.command import Call
 from kms.operations.notices import Sent
 from kms.secret import SecretBytes
@@ -127,7 +128,7 @@ class WebhookCaller:
     """Every process may run it; one at a time calls. What is called and then not noted is called again, by its id."""
 
     def turn(self) -> Sent:
-        with notices.alone(WEBHOOK_LOCK) as ours:
+        with alone(WEBHOOK_LOCK) as ours:
             return self._work(clock.now()) if ours else Sent(ours=False)
 
     def _work(self, now: datetime) -> Sent:

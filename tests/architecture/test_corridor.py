@@ -72,7 +72,6 @@ REVEALS = {
     ): "a state's own secret, under which the cipher's place is encrypted",
     ("kms/operations/ldap.py", "try_directory"): "the directory is asked with the secrets that are tried",
     ("kms/operations/log_shipping.py", "_to_splunk"): "the collector is shown its token",
-    ("kms/operations/log_shipping.py", "_to_webhook"): "HMAC under a key that the webhook's receiver has too",
     ("kms/operations/log_sinks.py", "_check_token"): "a token that would end a header is refused",
     ("kms/operations/log_sinks.py", "_seal"): "a sink's secrets are sealed together, by name",
     ("kms/operations/log_sinks.py", "opened_secrets"): "a sink's secrets are told apart again",

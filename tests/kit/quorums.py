@@ -8,9 +8,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from accounts.clock import clock
-from accounts.models import Account, Group
+from accounts.models import Group
 from accounts.principal import Principal
-from policies.models import AccountPolicy, ApprovalRequest, GroupPolicy
+from policies.models import ApprovalRequest, GroupPolicy
 from policies.permissions import Permission
 from policies.quorum import Member, MemberKind, Quorum
 from policies.stored import stored_tree
@@ -30,10 +30,6 @@ def guard_group(group: Group, quorum: Quorum, guarded: Iterable[Permission]) -> 
         quorum=stored_tree(quorum),
         guarded=sorted(guarded),
     )
-
-
-def guard_account(account: Account, quorum: Quorum, guarded: Iterable[Permission]) -> AccountPolicy:
-    return AccountPolicy.objects.create(account=account, quorum=stored_tree(quorum), guarded=sorted(guarded))
 
 
 def ask(tenant: Tenant, by: Principal, *, policies: Iterable[UUID] | None = None) -> ApprovalRequest:
