@@ -8,8 +8,11 @@ was not rewritten, a checkpoint that the auditor kept from an earlier visit.
     keystead_verify.py entry FILE --key KEY                          one entry, by its inclusion proof
     keystead_verify.py consistency FILE --key KEY --old CHECKPOINT   that a checkpoint extends an older one
 
+With --witness KEY each demands that this witness cosigned the checkpoint.
+
 Formats: Merkle trees and proofs of RFC 6962 and RFC 9162 §2.1; checkpoints and keys of C2SP tlog-checkpoint and
-signed-note, signature type 2 (ECDSA P-256, SHA-256). Exit status: 0 holds, 1 does not, 2 cannot be read.
+signed-note, signature type 2 (ECDSA P-256, SHA-256); cosignatures of C2SP tlog-cosignature, type 4 (Ed25519).
+Exit status: 0 holds, 1 does not, 2 cannot be read.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -47,20 +51,49 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The verifier key of somebody who cosigns: ``name+id+base64(4 || Ed25519 public key)``."""
+
+    name: str
+    id: bytes
+    public: Ed25519PublicKey
+
+    @classmethod
+    def parse(cls, text: str) -> Witness:
+        name, identifier, raw = _verifier_key(text)
+        if raw[:1] != b"\x04" or len(raw) != 33:
+            raise Unreadable("the witness's key is not of signature type 4 (Ed25519 cosignature)")
+        if identifier != hashlib.sha256(f"{name}\n".encode() + raw).digest()[:4].hex():
+            raise Unreadable("the witness's key's id is not that of the key")
+        return cls(name, bytes.fromhex(identifier), Ed25519PublicKey.from_public_bytes(raw[1:]))
+
+    def demand(self, text: str, signatures: str) -> None:
+        """That one of the lines is this witness's, over this checkpoint."""
+        for blob in _signed_by(self, signatures):
+            time = int.from_bytes(blob[4:12], "big")
+            try:
+                self.public.verify(blob[12:], f"cosignature/v1\ntime {time}\n{text}".encode())
+            except InvalidSignature:
+                raise DoesNotHold(f"the cosignature is not that of the witness {self.name}") from None
+            return
+        raise DoesNotHold(f"the checkpoint carries no cosignature of the witness {self.name}")
+
+
+@dataclass(frozen=True)
 class Key:
-    """A verifier key: ``name+id+base64(type || public key)``."""
+    """A verifier key: ``name+id+base64(type || public key)``, and the witnesses who must have signed as well."""
 
     name: str
     id: bytes
     public: EllipticCurvePublicKey
+    witnesses: tuple[Witness, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Key:
+        name, identifier, raw = _verifier_key(text)
         try:
-            name, identifier, encoded = text.strip().split("+", 2)
-            raw = _base64(encoded)
             public = load_der_public_key(raw[1:])
-        except (ValueError, binascii.Error) as error:
+        except ValueError as error:
             raise Unreadable("the key is not a verifier key") from error
         if raw[:1] != b"\x02" or not isinstance(public, EllipticCurvePublicKey) or public.curve.name != "secp256r1":
             raise Unreadable("the key is not of signature type 2 (ECDSA P-256)")
@@ -76,26 +109,41 @@ class Checkpoint:
     root: bytes
 
 
+def _verifier_key(text: str) -> tuple[str, str, bytes]:
+    try:
+        name, identifier, encoded = text.strip().split("+", 2)
+        return name, identifier, _base64(encoded)
+    except (ValueError, binascii.Error) as error:
+        raise Unreadable("the key is not a verifier key") from error
+
+
 def opened(note: str, key: Key) -> Checkpoint:
-    """The checkpoint of a signed note, if the key signed it."""
+    """The checkpoint of a signed note, if the key signed it, and every witness that must have."""
     text, separator, signatures = note.partition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Unreadable("the checkpoint has no signature")
     text += "\n"
+    for blob in _signed_by(key, signatures):
+        try:
+            key.public.verify(blob[4:], text.encode(), ECDSA(SHA256()))
+        except InvalidSignature:
+            raise DoesNotHold("the signature on the checkpoint is not the key's") from None
+        for witness in key.witnesses:
+            witness.demand(text, signatures)
+        return _parsed(text)
+    raise DoesNotHold("the checkpoint carries no signature by the key")
+
+
+def _signed_by(key: Key | Witness, signatures: str) -> Iterator[bytes]:
+    """What the lines that say that they are this key's hold: its id, and a signature."""
     for line in signatures[:-1].split("\n"):
         dash, name, encoded = [*line.split(" "), "", ""][:3]
         try:
             blob = _base64(encoded)
         except (ValueError, binascii.Error):
             continue
-        if dash != "\N{EM DASH}" or name != key.name or blob[:4] != key.id:
-            continue
-        try:
-            key.public.verify(blob[4:], text.encode(), ECDSA(SHA256()))
-        except InvalidSignature:
-            raise DoesNotHold("the signature on the checkpoint is not the key's") from None
-        return _parsed(text)
-    raise DoesNotHold("the checkpoint carries no signature by the key")
+        if dash == "\N{EM DASH}" and name == key.name and blob[:4] == key.id:
+            yield blob
 
 
 def _parsed(text: str) -> Checkpoint:
@@ -351,11 +399,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof")
     parser.add_argument("--key", required=True, help="the verifier key, or a file that holds it")
     parser.add_argument("--old", type=Path, help="a checkpoint from an earlier visit")
+    parser.add_argument("--witness", action="append", default=[], help="the key of a witness who must have cosigned")
     wanted = parser.parse_args(arguments)
     try:
-        key = Key.parse(_text(Path(wanted.key)) if Path(wanted.key).is_file() else wanted.key)
+        key = Key.parse(_given(wanted.key))
+        witnesses = tuple(Witness.parse(_given(each)) for each in wanted.witness)
         old = opened(_text(wanted.old), key) if wanted.old else None
-        summary = _verified(wanted.what, wanted.path, key, old)
+        summary = _verified(wanted.what, wanted.path, replace(key, witnesses=witnesses), old)
     except DoesNotHold as error:
         print(f"DOES NOT HOLD: {error}")
         return 1
@@ -365,8 +415,14 @@ def main(arguments: list[str]) -> int:
     for silence in summary.silences:
         print(f"note: {silence}")
     seen = "" if old is None else f", and extends the {old.size} entries of the older checkpoint"
+    seen += "".join(f", witnessed by {each.name}" for each in witnesses)
     print(f"holds: {summary.entries} entries under {summary.checkpoint.origin}, size {summary.checkpoint.size}{seen}")
     return 0
+
+
+def _given(text: str) -> str:
+    """A key, or what the file of this name holds."""
+    return _text(Path(text)) if Path(text).is_file() else text
 
 
 def _verified(what: str, path: Path, key: Key, old: Checkpoint | None) -> Summary:
