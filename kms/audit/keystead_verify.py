@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -37,6 +37,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # The server writes an entry each minute; a longer silence is shown to the auditor.
 SILENCE = timedelta(minutes=5)
+LARGEST = 2**63 - 1
+_SIZE = re.compile("0|[1-9][0-9]{0,18}")
+_TIME = re.compile(rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6})Z"')
 
 
 class DoesNotHold(Exception):
@@ -93,7 +96,7 @@ class Key:
         name, identifier, raw = _verifier_key(text)
         try:
             public = load_der_public_key(raw[1:])
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise Unreadable("the key is not a verifier key") from error
         if raw[:1] != b"\x02" or not isinstance(public, EllipticCurvePublicKey) or public.curve.name != "secp256r1":
             raise Unreadable("the key is not of signature type 2 (ECDSA P-256)")
@@ -112,9 +115,12 @@ class Checkpoint:
 def _verifier_key(text: str) -> tuple[str, str, bytes]:
     try:
         name, identifier, encoded = text.strip().split("+", 2)
-        return name, identifier, _base64(encoded)
-    except (ValueError, binascii.Error) as error:
+        raw = _base64(encoded)
+    except ValueError as error:
         raise Unreadable("the key is not a verifier key") from error
+    if not _shown(name) or " " in name:
+        raise Unreadable("the key's name is not in the format")
+    return name, identifier, raw
 
 
 def opened(note: str, key: Key) -> Checkpoint:
@@ -137,24 +143,32 @@ def opened(note: str, key: Key) -> Checkpoint:
 def _signed_by(key: Key | Witness, signatures: str) -> Iterator[bytes]:
     """What the lines that say that they are this key's hold: its id, and a signature."""
     for line in signatures[:-1].split("\n"):
-        dash, name, encoded = [*line.split(" "), "", ""][:3]
         try:
+            dash, name, encoded = line.split(" ")
             blob = _base64(encoded)
-        except (ValueError, binascii.Error):
-            continue
-        if dash == "\N{EM DASH}" and name == key.name and blob[:4] == key.id:
+        except ValueError:
+            raise Unreadable("a line of the checkpoint's signatures is none") from None
+        if dash != "\N{EM DASH}" or not name or len(blob) < 5:
+            raise Unreadable("a line of the checkpoint's signatures is none")
+        if name == key.name and blob[:4] == key.id:
             yield blob
 
 
 def _parsed(text: str) -> Checkpoint:
-    lines = text.split("\n")
+    """Exactly three lines."""
     try:
-        origin, size, root = lines[0], lines[1], _base64(lines[2])
-    except (IndexError, ValueError, binascii.Error):
+        origin, size, encoded, rest = text.split("\n")
+        root = _base64(encoded)
+    except ValueError:
         raise Unreadable("the checkpoint is not in the format") from None
-    if not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != 32 or lines[3:] != [""]:
+    if rest or not _shown(origin) or len(root) != 32 or not _SIZE.fullmatch(size) or int(size) > LARGEST:
         raise Unreadable("the checkpoint is not in the format")
     return Checkpoint(origin, int(size), root)
+
+
+def _shown(name: str) -> bool:
+    """Names are read by people: none looks like another, none moves a terminal's cursor."""
+    return bool(name) and name.isascii() and name.isprintable()
 
 
 # -- trees ---------------------------------------------------------------------------------------------------------
@@ -317,13 +331,11 @@ class _Silences:
 
     def see(self, line: bytes, number: int) -> None:
         # The time is the third field; parsing every line whole would halve the speed.
-        marker = line.find(b'"time":"')
+        found = _TIME.search(line)
         try:
-            time = datetime.fromisoformat(line[marker + 8 : marker + 34].decode()) if marker >= 0 else None
+            time = datetime.fromisoformat(found[1].decode() if found else "")
         except ValueError:
-            time = None
-        if time is None:
-            raise Unreadable(f"entry {number} has no time")
+            raise Unreadable(f"entry {number} has no time") from None
         if self._last is not None and time - self._last > SILENCE:
             self.found.append(f"nothing from {self._last} to {time}, before entry {number}")
         self._last = time
@@ -341,11 +353,19 @@ def _text(path: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
-    except ValueError as error:
-        raise Unreadable(f"{path.name} is not JSON") from error
+        found = json.loads(_text(path), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} is not JSON, or says something twice") from error
     if not isinstance(found, dict):
         raise Unreadable(f"{path.name} is not an object")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name comes twice: readers differ in which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
     return found
 
 
@@ -369,24 +389,25 @@ def _base64(text: str) -> bytes:
 
 
 def _number(found: dict[str, Any], name: str) -> int:
-    if type(found.get(name)) is not int:
-        raise Unreadable(f"{name} is not a number")
-    number: int = found[name]
+    number = found.get(name)
+    if type(number) is not int or not 0 <= number <= LARGEST:
+        raise Unreadable(f"{name} is not a number from 0 to {LARGEST}")
     return number
 
 
 def _string(found: dict[str, Any], name: str) -> str:
-    if not isinstance(found.get(name), str):
+    text = found.get(name)
+    if not isinstance(text, str) or any("\ud800" <= each <= "\udfff" for each in text):
         raise Unreadable(f"{name} is not text")
-    text: str = found[name]
     return text
 
 
 def _hashes(found: dict[str, Any], name: str) -> list[bytes]:
     """Each is base64 of 32 bytes."""
+    texts = found.get(name)
     try:
-        hashes = [_base64(each) for each in found[name]]
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        hashes = [_base64(each) for each in texts] if isinstance(texts, list) else [b""]
+    except (TypeError, ValueError) as error:
         raise Unreadable(f"{name} is not a list of hashes") from error
     if any(len(each) != 32 for each in hashes):
         raise Unreadable(f"{name} is not a list of hashes")
@@ -422,7 +443,12 @@ def main(arguments: list[str]) -> int:
 
 def _given(text: str) -> str:
     """A key, or what the file of this name holds."""
-    return _text(Path(text)) if Path(text).is_file() else text
+    try:
+        return Path(text).read_bytes().decode()
+    except OSError:  # no file of this name
+        return text
+    except ValueError as error:
+        raise Unreadable("a key cannot be read") from error
 
 
 def _verified(what: str, path: Path, key: Key, old: Checkpoint | None) -> Summary:
