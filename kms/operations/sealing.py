@@ -16,6 +16,7 @@ from kms.audit.sealer import Sealer
 from kms.audit.trust import KEEP_SECONDS, trust
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
+from kms.operations.witnesses import WitnessComparison
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class SealingTurns:
     def __init__(self) -> None:
         self._sealer: Sealer | None = None
         self._kept: tuple[float, int] | None = None
+        self._witnesses = WitnessComparison()
         trust.reason = _UNCOMPARED
 
     def turn(self) -> None:
@@ -38,7 +40,7 @@ class SealingTurns:
             self._remember()
 
     def _compare(self) -> None:
-        reason = trusting.fault(trusting.last_known(keystore.module().recall))
+        reason = trusting.fault(trusting.last_known(keystore.module().recall)) or self._witnesses.fault()
         if reason is not None and reason != trust.reason:
             logger.critical("the server is sealed: %s", reason)
         trust.reason = reason
