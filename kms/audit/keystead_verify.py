@@ -7,8 +7,9 @@ was not rewritten, a checkpoint that the auditor kept from an earlier visit.
     keystead_verify.py bundle FOLDER --key KEY [--old CHECKPOINT]    every entry of an export
     keystead_verify.py entry FILE --key KEY                          one entry, by its inclusion proof
     keystead_verify.py consistency FILE --key KEY --old CHECKPOINT   that a checkpoint extends an older one
+    keystead_verify.py selftest keystead_vectors.json                that this copy finds what it must find
 
-With --witness KEY each demands that this witness cosigned the checkpoint.
+With --witness KEY each of the first three demands that this witness cosigned the checkpoint.
 
 Formats: Merkle trees and proofs of RFC 6962 and RFC 9162 §2.1; checkpoints and keys of C2SP tlog-checkpoint and
 signed-note, signature type 2 (ECDSA P-256, SHA-256); cosignatures of C2SP tlog-cosignature, type 4 (Ed25519).
@@ -19,14 +20,18 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -38,6 +43,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 # The server writes an entry each minute; a longer silence is shown to the auditor.
 SILENCE = timedelta(minutes=5)
 LARGEST = 2**63 - 1
+RESULTS = ("holds", "does not hold", "unreadable")  # by exit status
 _SIZE = re.compile("0|[1-9][0-9]{0,18}")
 _TIME = re.compile(rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6})Z"')
 
@@ -140,8 +146,9 @@ def opened(note: str, key: Key) -> Checkpoint:
     raise DoesNotHold("the checkpoint carries no signature by the key")
 
 
-def _signed_by(key: Key | Witness, signatures: str) -> Iterator[bytes]:
+def _signed_by(key: Key | Witness, signatures: str) -> list[bytes]:
     """What the lines that say that they are this key's hold: its id, and a signature."""
+    found = []
     for line in signatures[:-1].split("\n"):
         try:
             dash, name, encoded = line.split(" ")
@@ -151,7 +158,8 @@ def _signed_by(key: Key | Witness, signatures: str) -> Iterator[bytes]:
         if dash != "\N{EM DASH}" or not name or len(blob) < 5:
             raise Unreadable("a line of the checkpoint's signatures is none")
         if name == key.name and blob[:4] == key.id:
-            yield blob
+            found.append(blob)
+    return found
 
 
 def _parsed(text: str) -> Checkpoint:
@@ -414,15 +422,22 @@ def _hashes(found: dict[str, Any], name: str) -> list[bytes]:
     return hashes
 
 
+# -- the program ---------------------------------------------------------------------------------------------------
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Verify what a Keystead server exported of its record.")
-    parser.add_argument("what", choices=["bundle", "entry", "consistency"])
-    parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof")
-    parser.add_argument("--key", required=True, help="the verifier key, or a file that holds it")
+    parser.add_argument("what", choices=["bundle", "entry", "consistency", "selftest"])
+    parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof or of the cases")
+    parser.add_argument("--key", help="the verifier key, or a file that holds it")
     parser.add_argument("--old", type=Path, help="a checkpoint from an earlier visit")
     parser.add_argument("--witness", action="append", default=[], help="the key of a witness who must have cosigned")
     wanted = parser.parse_args(arguments)
     try:
+        if wanted.what == "selftest":
+            return selftest(_json(wanted.path))
+        if wanted.key is None:
+            raise Unreadable("--key is needed: the verifier key as you were given it")
         key = Key.parse(_given(wanted.key))
         witnesses = tuple(Witness.parse(_given(each)) for each in wanted.witness)
         old = opened(_text(wanted.old), key) if wanted.old else None
@@ -439,6 +454,24 @@ def main(arguments: list[str]) -> int:
     seen += "".join(f", witnessed by {each.name}" for each in witnesses)
     print(f"holds: {summary.entries} entries under {summary.checkpoint.origin}, size {summary.checkpoint.size}{seen}")
     return 0
+
+
+def selftest(published: dict[str, Any]) -> int:
+    """Each case is a folder, the shared files or its own in it, and what must be said of them and why."""
+    cases, wrong = published.get("cases"), 0
+    if not isinstance(cases, list):
+        raise Unreadable("the file holds no cases")
+    for case in cases:
+        with TemporaryDirectory() as folder, contextlib.chdir(folder), redirect_stdout(io.StringIO()) as said:
+            for name, content in (published["shared"] | case["files"]).items():
+                if content is not None:
+                    Path(Path(name).name).write_bytes(content.encode(errors="surrogateescape"))
+            status = main(case["arguments"].split())
+        if status != RESULTS.index(case["result"]) or case["reason"] not in said.getvalue():
+            wrong += 1
+            print(f"{case['id']}: must be {case['result']} ({case['reason']}); it was said: {said.getvalue().strip()}")
+    print(f"{len(cases) - wrong} of {len(cases)} cases as they must be")
+    return min(wrong, 1)
 
 
 def _given(text: str) -> str:
