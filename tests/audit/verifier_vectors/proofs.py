@@ -63,19 +63,19 @@ def _entries() -> Iterator[Case]:
         ("stranger", "a checkpoint by somebody else", "no signature", {"checkpoint": note(text_of(LINES), STRANGER)}),
     ):
         yield entry(**changes).but(f"entry-{case}", comment, reason)
-    for name, index in (
+    odd: tuple[tuple[str, Any], ...] = (
         ("negative", -1),
         ("huge", 2**63),
         ("float", 6.0),
         ("true", True),
         ("text", "6"),
         ("null", None),
-    ):
-        case = entry(index=index).but(
-            f"entry-index-{name}", f"an index of {index!r}", "index is not a number", UNREADABLE
-        )
-        yield case
-    for name, value in (("surrogate", "\ud800"), ("number", 5), ("null", None), ("list", ["x"])):
+    )
+    for name, index in odd:
+        words = f"an index of {index!r}"
+        yield entry(index=index).but(f"entry-index-{name}", words, "index is not a number", UNREADABLE)
+    texts: tuple[tuple[str, Any], ...] = (("surrogate", "\ud800"), ("number", 5), ("null", None), ("list", ["x"]))
+    for name, value in texts:
         yield entry(entry=value).but(f"entry-{name}", "an entry that is no text", "entry is not text", UNREADABLE)
         yield entry(checkpoint=value).but(
             f"entry-checkpoint-{name}", "a checkpoint that is no text", "checkpoint is not text", UNREADABLE
