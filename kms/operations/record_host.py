@@ -21,6 +21,7 @@ from kms.objects import keystore
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.record_key import record_signer
+from kms.operations.witnesses import has_witnesses
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -69,7 +70,13 @@ def export_record(_call: Call, command: ExportRecord, _payload: None) -> None:
 
 def write_bundle(_carry_out: CarryOut, command: ExportRecord, _nothing: None) -> Exported:
     signer = record_signer()
-    written = bundle.write(command.folder, start=command.start, old=command.old, progress=command.progress)
+    written = bundle.write(
+        command.folder,
+        start=command.start,
+        old=command.old,
+        witnessed=has_witnesses(),
+        progress=command.progress,
+    )
     return Exported(written, verifier_key(signer.name, signer.spki))
 
 

@@ -160,6 +160,10 @@ def _last_cosigned(witness: Witness, epoch: int) -> int:
     return _cosignatures(witness, epoch).values_list("checkpoint_id", flat=True).first() or 0
 
 
+def has_witnesses() -> bool:
+    return bool(settings.KEYSTEAD.witnesses)
+
+
 def standing() -> list[dict[str, Any]]:
     """How far each witness has come, for whoever watches the server."""
     found = []
