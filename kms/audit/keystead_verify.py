@@ -131,6 +131,10 @@ def _verifier_key(text: str) -> tuple[str, str, bytes]:
 
 def opened(note: str, key: Key) -> Checkpoint:
     """The checkpoint of a signed note, if the key signed it, and every witness that must have."""
+    return _parsed(signed_text(note, key))
+
+
+def signed_text(note: str, key: Key) -> str:
     text, separator, signatures = note.partition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Unreadable("the checkpoint has no signature")
@@ -142,7 +146,7 @@ def opened(note: str, key: Key) -> Checkpoint:
             raise DoesNotHold("the signature on the checkpoint is not the key's") from None
         for witness in key.witnesses:
             witness.demand(text, signatures)
-        return _parsed(text)
+        return text
     raise DoesNotHold("the checkpoint carries no signature by the key")
 
 
@@ -279,20 +283,20 @@ class Summary:
 
 def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
     """Every entry from the bundle's start to the checkpoint, and that the older checkpoint lies on the way."""
-    new = opened(_text(folder / "checkpoint"), key)
+    new = opened(read_text(folder / "checkpoint"), key)
     if old is not None:
         _demand_one_log(old, new)
-    before = _json(folder / "before.json")
+    before = read_json(folder / "before.json")
     tree = Tree(_number(before, "size"), _hashes(before, "hashes"))
     start, met, silences = tree.size, False, _Silences()
     if old is not None and old.size < start:
         start_point = Checkpoint(new.origin, tree.size, tree.root())
-        check_consistency(old, start_point, _hashes(_json(folder / "consistency.json"), "proof"))
+        check_consistency(old, start_point, _hashes(read_json(folder / "consistency.json"), "proof"))
         met = True
     if old is not None and old.size == start:
         _same(old, tree)
         met = True
-    for line in _lines(folder / "entries.jsonl"):
+    for line in read_lines(folder / "entries.jsonl"):
         tree.append(leaf_hash(line))
         silences.see(line, tree.size)
         if old is not None and tree.size == old.size:
@@ -352,16 +356,16 @@ class _Silences:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise Unreadable(f"{path.name} cannot be read") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path), object_pairs_hook=_once)
+        found = json.loads(read_text(path), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"{path.name} is not JSON, or says something twice") from error
     if not isinstance(found, dict):
@@ -377,7 +381,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def read_lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             for line in file:
@@ -435,12 +439,12 @@ def main(arguments: list[str]) -> int:
     wanted = parser.parse_args(arguments)
     try:
         if wanted.what == "selftest":
-            return selftest(_json(wanted.path))
+            return selftest(read_json(wanted.path))
         if wanted.key is None:
             raise Unreadable("--key is needed: the verifier key as you were given it")
         key = Key.parse(_given(wanted.key))
         witnesses = tuple(Witness.parse(_given(each)) for each in wanted.witness)
-        old = opened(_text(wanted.old), key) if wanted.old else None
+        old = opened(read_text(wanted.old), key) if wanted.old else None
         summary = _verified(wanted.what, wanted.path, replace(key, witnesses=witnesses), old)
     except DoesNotHold as error:
         print(f"DOES NOT HOLD: {error}")
@@ -488,10 +492,10 @@ def _verified(what: str, path: Path, key: Key, old: Checkpoint | None) -> Summar
     if what == "bundle":
         return verify_bundle(path, key, old)
     if what == "entry":
-        return verify_entry(_json(path), key)
+        return verify_entry(read_json(path), key)
     if old is None:
         raise Unreadable("--old is needed to verify consistency")
-    return verify_consistency(_json(path), key, old)
+    return verify_consistency(read_json(path), key, old)
 
 
 if __name__ == "__main__":
