@@ -16,7 +16,7 @@ from kms.hsm.file_lock import default_lock_file
 from kms.hsm.handles import HandleCache
 from kms.hsm.key_material import check_spec
 from kms.hsm.mechanisms import check_wrapped
-from kms.hsm.module import KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
+from kms.hsm.module import Kept, KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
 from kms.hsm.signing_pair import ATTESTATION, RECORD, SigningPair
@@ -162,11 +162,11 @@ class Pkcs11Module:
     def sign_checkpoint(self, digest: bytes) -> bytes:
         return self._record.sign(digest)
 
-    def keep(self, value: bytes) -> None:
-        self._memory.keep(value)
+    def keep(self, value: bytes, what: Kept = Kept.CHECKPOINT) -> None:
+        self._memory.keep(value, what)
 
-    def recall(self) -> list[bytes]:
-        return self._memory.recall()
+    def recall(self, what: Kept = Kept.CHECKPOINT) -> list[bytes]:
+        return self._memory.recall(what)
 
     # -- health and life -------------------------------------------------------------------------------------------
 

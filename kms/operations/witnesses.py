@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,16 +176,17 @@ def standing() -> list[dict[str, Any]]:
 # -- at the start --------------------------------------------------------------------------------------------------
 
 
-def ahead(epoch: int) -> Iterator[Seen]:
-    """What witnesses have seen of epochs after this one. A witness that is not heard says nothing."""
+def beyond(epoch: int, size: int) -> list[Seen]:
+    """What witnesses have seen and our rows do not have. A witness that is not heard says nothing."""
+    found = []
     for witness in settings.KEYSTEAD.witnesses:
         try:
-            for each in range(epoch + 1, epoch + 1 + EPOCHS_AHEAD):
-                seen = seen_by(witness, each)
-                if seen.size:
-                    yield seen
+            seen = [seen_by(witness, each) for each in range(epoch, epoch + 1 + EPOCHS_AHEAD)]
         except Unheard as unheard:
             logger.error("the witness %s was not heard: %s", witness.key.name, unheard)
+            continue
+        found += [each for each in seen if each.size > (size if each.epoch == epoch else 0)]
+    return found
 
 
 class WitnessComparison:
@@ -199,29 +199,40 @@ class WitnessComparison:
     def fault(self) -> str | None:
         """While something is wrong this is asked each second, and witnesses now and then."""
         if self._reason is None or self._asked_at is None or time.monotonic() - self._asked_at >= REPEAT_SECONDS:
-            self._reason = fault()
+            self._reason = self._fault()
             self._asked_at = time.monotonic()
         return self._reason
 
+    def _fault(self) -> str | None:
+        reason, unheard = compared()
+        if reason is None and unheard and settings.KEYSTEAD.witness_required:
+            return f"Every witness has to be heard before anything is served: {'; '.join(unheard)}"
+        for each in unheard:
+            logger.error("the record was compared with what the token remembers, and not with a witness: %s", each)
+        return reason
 
-def fault() -> str | None:
-    """What is wrong with the record in the light of what witnesses have seen; None: nothing."""
-    unheard = []
+
+def compared() -> tuple[str | None, list[str]]:
+    """What is wrong with the record in the light of what witnesses have seen, and which were not heard, and why."""
+    unheard: list[str] = []
     for witness in settings.KEYSTEAD.witnesses:
         try:
             show(witness)
+            _demand_no_later_epoch(witness)
         except Contradicted as contradicted:
-            return str(contradicted)
+            return str(contradicted), unheard
         except Unheard as reason:
             unheard.append(f"{witness.key.name}: {reason}")
-    for seen in ahead(_epoch()):
-        name = seen.witness.key.name
-        return f"The record was set back to epoch {_epoch()}; {name} has witnessed epoch {seen.epoch}"
-    if unheard and settings.KEYSTEAD.witness_required:
-        return f"Every witness has to be heard before anything is served: {'; '.join(unheard)}"
-    for each in unheard:
-        logger.error("the record was compared with what the token remembers alone, and not with a witness: %s", each)
-    return None
+    return None, unheard
+
+
+def _demand_no_later_epoch(witness: Witness) -> None:
+    ours = _epoch()
+    for epoch in range(ours + 1, ours + 1 + EPOCHS_AHEAD):
+        if seen_by(witness, epoch).size:
+            raise Contradicted(
+                f"The record was set back to epoch {ours}; {witness.key.name} has witnessed epoch {epoch}"
+            )
 
 
 # -- turns ---------------------------------------------------------------------------------------------------------

@@ -326,6 +326,7 @@ def test_a_record_that_another_process_seals_meanwhile_is_not_taken_for_one_set_
 
     def late(epoch: int) -> Any:
         found = signed(epoch)
+        assert found is not None
         if not seen:
             found.checkpoint_id, found.note = old.size, note_of(old.size, bytes(old.root))
         seen.append(found.checkpoint_id)
@@ -351,7 +352,7 @@ def test_a_witness_that_is_away_holds_up_nothing_and_is_told(
     caller.turn()
     assert caplog.text.count("did not cosign (never)") == 1
     assert compared() is None
-    assert "and not with a witness: witness.example/w1: 127.0.0.1 did not answer" in caplog.text
+    assert "remembers, and not with a witness: witness.example/w1: 127.0.0.1 did not answer" in caplog.text
     running.start()
     caller.turn()
     assert "is heard again" in caplog.text
