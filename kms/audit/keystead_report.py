@@ -225,7 +225,7 @@ def verify_report(folder: Path, key: verifier.Key, old: verifier.Checkpoint | No
     for line in verifier.read_lines(folder / "entries.jsonl"):
         try:
             tally.see(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise verifier.Unreadable("an entry is not in the format") from error
     if tally.earliest >= tally.start and found.checkpoint.size != found.entries:
         raise verifier.DoesNotHold("the period begins before the first of the entries")
