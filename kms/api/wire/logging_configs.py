@@ -193,9 +193,11 @@ def _wire_sink(view: SinkView) -> dict[str, Any]:
         "enabled": row.enabled,
         "entries_behind": view.entries_behind,
         "seconds_behind": view.seconds_behind,
+        "failed_attempts": row.attempts,
         "last_error": row.last_error or None,
         "delivered_at": wire_time(row.delivered_at),
         "next_attempt_at": wire_time(row.not_before),
+        "lagging_since": wire_time(row.lagging_since),
     }
     if row.kind == LogSinkKind.WEBHOOK:
         return {**shown, "url": row.config["url"]}
