@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 WITNESS_LOCK = 948_463  # "witne" on a telephone's keys
 SCHEMES = ("https", "http")  # http on loopback only, which the environment's reader sees to
+# A log that a witness was not told of; some give the answer for a key that they do not know.
+UNKNOWN = (404, 403)
 # Epochs beyond ours that witnesses are asked about: opened, and forgotten by a database that was set back.
 EPOCHS_AHEAD = 3
 # A record that grows meanwhile is shown again.
@@ -64,7 +66,7 @@ def seen_by(witness: Witness, epoch: int) -> Seen:
     answer = _asked(witness, submission(0, (), signed_note(text, signer.name, signer.spki, signer.sign)))
     if answer.status == 409 and (size := known_size(answer.body)) is not None:
         return Seen(witness, epoch, size)
-    if answer.status == 404 or (answer.status == 200 and cosigned(witness.key, text, answer.body)):
+    if answer.status in UNKNOWN or (answer.status == 200 and cosigned(witness.key, text, answer.body)):
         return Seen(witness, epoch, 0)
     raise Unheard(f"it answered {answer.status}, which says nothing")
 
@@ -91,7 +93,7 @@ def show(witness: Witness) -> None:
             raise Contradicted(_rewritten(witness, known))
         told = known_size(answer.body) if answer.status == 409 else None
         if told is None:
-            raise Unheard("it does not know this log" if answer.status == 404 else f"it answered {answer.status}")
+            raise Unheard("it does not know this log" if answer.status in UNKNOWN else f"it answered {answer.status}")
         if told == known == size:
             raise Contradicted(_rewritten(witness, size))
         known = told

@@ -17,7 +17,7 @@ import pytest
 from accounts.clock import clock
 from kms.audit import bundle, keystead_verify
 from kms.audit.checkpoint import Checkpoint, signed_note, verifier_key
-from kms.audit.cosignature import Witness, submission, witness_key
+from kms.audit.cosignature import Witness, cosigned, submission, witness_key
 from kms.audit.merkle import Frontier, consistency_proof, leaf_hash
 from kms.audit.models import AuditCheckpoint, AuditCosignature, Sealing
 from kms.audit.sealer import Sealer, origin
@@ -229,8 +229,8 @@ def test_of_many_histories_at_once_one_is_cosigned(running: RunningWitness) -> N
     answers = at_once(12, lambda number: asked(running, submission(0, (), notes[number])))
     assert sorted(status for status, _, _ in answers) == [200] + [409] * 11
     (kept,) = (running.folder / "logs").iterdir()
-    cosigned = [status for status, _, _ in answers].index(200)
-    assert kept.read_text().startswith(notes[cosigned])
+    chosen = [status for status, _, _ in answers].index(200)
+    assert kept.read_text().startswith(notes[chosen])
 
 
 def test_a_witness_answers_what_is_wrong_as_the_protocol_says(running: RunningWitness, tmp_path: Path) -> None:
@@ -393,6 +393,7 @@ def test_a_witness_that_does_not_know_the_log_says_so(running: RunningWitness) -
     running.start()
     with pytest.raises(Unheard, match="does not know this log"):
         show(running.witness)
+    assert witnesses.seen_by(running.witness, this_epoch()).size == 0
 
 
 def test_what_a_witness_knows_is_asked_without_showing_it_anything(running: RunningWitness) -> None:
@@ -400,6 +401,25 @@ def test_what_a_witness_knows_is_asked_without_showing_it_anything(running: Runn
     assert witnesses.seen_by(running.witness, this_epoch()).size == 0
     show(running.witness)
     assert witnesses.seen_by(running.witness, this_epoch()).size == newest.size
+
+
+# What litewitness 0.6.1 (filippo.io/torchwood) answered to a submission of ours, over a log with a key of its own.
+FOREIGN_KEY = "witness.example/lite+5f06da1e+BH1SMF/x4BiDba+y+/DmyqSBX2LHbrsPjHxKmV0ccikQ"
+FOREIGN_TEXT = "keystead/x/record/1\n10\nLwPyA9H6Om4TiPpMtRh8O0+Udi5XjgEGgVFA5qjGvSE=\n"
+FOREIGN_LINE = (
+    "\N{EM DASH} witness.example/lite "
+    "XwbaHgAAAABrCo6nEyZU5M4INMnGqXBWx23Vcl6M5f42w7oKqq8ZxHIi4Hk/kCAnQLI3c1ZaL78ZfLWpGLMnO4DqeOr/E8YCgFg4Dg==\n"
+)
+
+
+def test_another_implementations_cosignature_holds_for_server_and_verifier() -> None:
+    key, witness = witness_key(FOREIGN_KEY), keystead_verify.Witness.parse(FOREIGN_KEY)
+    assert cosigned(key, FOREIGN_TEXT, FOREIGN_LINE.encode()) == FOREIGN_LINE.rstrip("\n")
+    witness.demand(FOREIGN_TEXT, FOREIGN_LINE)
+    other = FOREIGN_TEXT.replace("\n10\n", "\n11\n")
+    assert cosigned(key, other, FOREIGN_LINE.encode()) is None
+    with pytest.raises(keystead_verify.DoesNotHold):
+        witness.demand(other, FOREIGN_LINE)
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
