@@ -20,10 +20,11 @@ import hashlib
 import json
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +76,17 @@ _SHOWN = ("sequence", "time", "action", "outcome", "reason", "actor_kind", "acto
 
 def sections_of(fields: Mapping[str, Any]) -> set[str]:
     """Where an entry is shown one by one. What was done changed something; approvals are shown however they ended."""
-    noun, _, verb = fields["action"].partition(".")
-    section = _OF_KEYS.get(fields["action"]) or (None if _READS.match(verb) else _OF_NOUNS.get(noun))
+    section = _section_of(fields["action"])
     carried_out = {"approvals"} if "approval" in fields["details"] and fields["outcome"] != "denied" else set()
     if section is None or fields["outcome"] == "denied":
         return carried_out
     return carried_out | ({section} if section == "approvals" or fields["outcome"] == "done" else set())
+
+
+@cache
+def _section_of(action: str) -> str | None:
+    noun, _, verb = action.partition(".")
+    return _OF_KEYS.get(action) or (None if _READS.match(verb) else _OF_NOUNS.get(noun))
 
 
 class Listed:
@@ -103,21 +109,21 @@ class AccountTally:
 
     def __init__(self) -> None:
         self.calls, self.reasons, self.logins = Counter[str](), Counter[str](), Counter[str]()
-        self.principals, self.days = dict[str, Counter[str]](), dict[str, Counter[str]]()
-        self.denials, self.sections = Listed(), dict[str, Listed]()
+        self.principals, self.days = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+        self.denials, self.sections = Listed(), defaultdict[str, Listed](Listed)
 
     def add(self, fields: Mapping[str, Any], repeats: int) -> None:
         action, outcome, reason = fields["action"], fields["outcome"], fields["reason"]
         self.calls[outcome] += repeats
-        self.days.setdefault(fields["time"][:10], Counter())[outcome] += repeats
+        self.days[fields["time"][:10]][outcome] += repeats
         if action in _LOGINS:
             self.logins[f"{action}: {outcome}" if outcome == "done" else f"{action}: {outcome} ({reason})"] += repeats
         if outcome == "denied":
             self.reasons[reason] += repeats
-            self.principals.setdefault(reason, Counter())[f"{fields['actor_kind']} {fields['actor']}"] += repeats
+            self.principals[reason][f"{fields['actor_kind']} {fields['actor']}"] += repeats
             self.denials.add(fields, repeats)
         for section in sections_of(fields):
-            self.sections.setdefault(section, Listed()).add(fields, repeats)
+            self.sections[section].add(fields, repeats)
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -145,8 +151,8 @@ class Tally:
     def __init__(self, start: str, end: str, account: str | None = None) -> None:
         self.start, self.end, self.account = start, end, account
         self.entries = 0
-        self.actions = dict[str, Counter[str]]()
-        self.accounts = dict[str, AccountTally]()
+        self.actions = defaultdict[str, Counter[str]](Counter)
+        self.accounts = defaultdict[str, AccountTally](AccountTally)
         self.silences, self.integrity = Listed(), Listed()
         self.earliest, self.latest = "", ""  # of all that was seen, whether in the period or not
         self._last: datetime | None = None
@@ -165,8 +171,8 @@ class Tally:
         if self.account in (None, account):
             repeats = _repeats(fields["action"], fields["details"])
             self.entries += 1
-            self.actions.setdefault(fields["action"], Counter())[fields["outcome"]] += repeats
-            self.accounts.setdefault(account, AccountTally()).add(fields, repeats)
+            self.actions[fields["action"]][fields["outcome"]] += repeats
+            self.accounts[account].add(fields, repeats)
 
     def _silence(self, fields: Mapping[str, Any]) -> None:
         """The server writes an entry each minute, whosever account is looked at."""
