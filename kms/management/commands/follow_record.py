@@ -29,9 +29,7 @@ class Command(BaseCommand):
     help = "Write every sealed entry of every account, from where the cursor is. What was written twice has one hash."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--cursor", type=Path, required=True, help="File that says how far it came; it is made."
-        )
+        parser.add_argument("--cursor", type=Path, required=True, help="File that says how far it came; it is made.")
         parser.add_argument("--output", type=Path, help="File to append to (default: standard output).")
         parser.add_argument("--format", type=Format, choices=list(Format), default=Format.JSON, help="Default: json.")
         parser.add_argument("--follow", action="store_true", help="Go on for ever, as entries are sealed.")
