@@ -7,18 +7,22 @@ sealing and whatever died. It must not know how the key signs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
 
+from accounts import row_seals
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
-from kms.audit import log
+from kms.audit import fact_moves, log
 from kms.audit.checkpoint import Checkpoint, signed_note
 from kms.audit.entry import AuditEntry, Category, Outcome
-from kms.audit.leaf import SELECTED, line_of
+from kms.audit.fact_moves import FactSum
+from kms.audit.leaf import COLUMNS, SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
 from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditSignature, Sealing
 
@@ -29,6 +33,8 @@ HEARTBEAT = timedelta(seconds=60)
 SWEEP = timedelta(hours=1)
 # Hashes that are kept: of every 8th level. The others are folded from at most 128 of them.
 KEPT_LEVELS = 8
+_ACTION, _DETAILS = ([name for name, _ in COLUMNS].index(name) for name in ("action", "details"))
+_decode = msgspec.json.Decoder().decode
 
 # The bound is said of both sides: the planner does not infer it, and reads every leaf there is.
 _ENTRIES = f"""
@@ -95,20 +101,28 @@ class Sealer:
 
     def _grow(self, state: Sealing, entries: Sequence[tuple[object, ...]]) -> None:
         start, frontier = state.size, Frontier(state.size, map(bytes, state.frontier))
+        facts = self._facts(state, frontier)
         hashes, nodes = [], []
         for row in entries:
             hashed = leaf_hash(line_of(row))
             hashes.append(hashed)
             nodes += [node for node in frontier.append(hashed) if node[0] % KEPT_LEVELS == 0]
+            if row[_ACTION] == fact_moves.ACTION:
+                facts.apply(fact_moves.moves_in(_decode(str(row[_DETAILS]))["facts"]))
         with connection.cursor() as cursor:
             sequences = [row[0] for row in entries]
             cursor.execute(_ADD_LEAVES, [list(range(start, frontier.size)), sequences, hashes])
             if nodes:
                 levels, indices, roots = zip(*nodes, strict=True)
                 cursor.execute(_ADD_NODES, [[level // KEPT_LEVELS for level in levels], list(indices), list(roots)])
-        state.size, state.frontier = frontier.size, frontier.hashes
-        AuditCheckpoint.objects.create(
-            size=state.size, origin=origin(self._deployment, state.epoch), root=frontier.root()
+        state.size, state.frontier, root = frontier.size, frontier.hashes, frontier.root()
+        state.facts = facts.hidden(fact_moves.place(state.size, root), os.urandom(fact_moves.NONCE_BYTES))
+        AuditCheckpoint.objects.create(size=state.size, origin=origin(self._deployment, state.epoch), root=root)
+
+    def _facts(self, state: Sealing, frontier: Frontier) -> FactSum:
+        """SumForged: the sum is not there, or not the one of this place."""
+        return fact_moves.found(
+            row_seals.key(), state.facts and bytes(state.facts), fact_moves.place(state.size, frontier.root())
         )
 
     def _sign(self) -> None:

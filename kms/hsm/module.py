@@ -224,6 +224,10 @@ class ModuleStatus:
     open_handles: int
 
 
+# What the token remembers: the newest checkpoint of the record; which key the seals on rows are made with.
+RECORD_MEMORY, ROW_KEY_MEMORY = "record-1", "row-key-1"
+
+
 class CryptographicModule(Protocol):
     """The door. ``binding`` is the canonical bytes of a blob's row: a blob opens only under its own binding.
 
@@ -288,8 +292,8 @@ class CryptographicModule(Protocol):
     def sign_checkpoint(self, digest: bytes) -> bytes:
         """ECDSA over a SHA-256 digest by the record's key, raw ``r || s``: for checkpoints of the record only."""
 
-    def keep(self, value: bytes) -> None:
-        """Let the token remember up to 1 KiB, in place of what it remembered before."""
+    def keep(self, value: bytes, *, memory: str = RECORD_MEMORY) -> None:
+        """Let the token remember up to 1 KiB, in place of what it remembered before in this memory."""
 
-    def recall(self) -> list[bytes]:
-        """What it remembers: nothing, one value, or two when somebody died in the middle of ``keep``."""
+    def recall(self, *, memory: str = RECORD_MEMORY) -> list[bytes]:
+        """What it remembers there: nothing, one value, or two when somebody died in the middle of ``keep``."""

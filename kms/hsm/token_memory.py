@@ -19,23 +19,21 @@ from kms.hsm.token_objects import Key, Template
 if TYPE_CHECKING:
     from kms.hsm.sessions import Attachment, Connection
 
-LABEL = "record-1"
-_WHERE: Template = {Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: LABEL, Attribute.TOKEN: True}
-
 
 class TokenMemory:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, label: str) -> None:
         self._connection = connection
+        self._where: Template = {Attribute.CLASS: ObjectClass.DATA, Attribute.LABEL: label, Attribute.TOKEN: True}
 
     def recall(self) -> list[bytes]:
         """What was kept last; two, when somebody died between writing the newer and taking the older away."""
-        return self._connection.call(lambda at: [bytes(each[Attribute.VALUE]) for each in _kept(at)])
+        return self._connection.call(lambda at: [bytes(each[Attribute.VALUE]) for each in self._kept(at)])
 
     def keep(self, value: bytes) -> None:
         def work(at: Attachment) -> None:
             with exclusive(self._connection.lock_file):
-                before = _kept(at)
-                at.main.session.create_object({**_WHERE, Attribute.PRIVATE: True, Attribute.VALUE: value})
+                before = self._kept(at)
+                at.main.session.create_object({**self._where, Attribute.PRIVATE: True, Attribute.VALUE: value})
                 os.sync()  # SoftHSM never calls fsync: the older must not go before the newer is on the disk
                 for each in before:
                     with suppress(exceptions.ObjectHandleInvalid):  # another process took it away
@@ -43,8 +41,7 @@ class TokenMemory:
 
         self._connection.call(work)
 
-
-def _kept(attachment: Attachment) -> list[Key]:
-    session: pkcs11.Session = attachment.main.session
-    # list() ends the search before anything is read: PKCS#11 allows one active search per session.
-    return list(session.get_objects(_WHERE))
+    def _kept(self, attachment: Attachment) -> list[Key]:
+        session: pkcs11.Session = attachment.main.session
+        # list() ends the search before anything is read: PKCS#11 allows one active search per session.
+        return list(session.get_objects(self._where))
