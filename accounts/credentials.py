@@ -156,7 +156,7 @@ def principal_of_token(token: str, now: datetime) -> Principal:
     session_id = Session.objects.filter(token_digest=token_digest).values_list("id", flat=True).first()
     held = verified([] if session_id is None else [session_id])
     session = None if session_id is None else held.first(Session, session_id)
-    if session is None or session_id is None or bytes(session.token_digest) != token_digest:
+    if session is None or session_id is None or not hmac.compare_digest(bytes(session.token_digest), token_digest):
         raise NotAuthenticated("unknown-session", "The session is not valid; log in again")
     if session.terminated_at is not None:
         raise NotAuthenticated("session-ended", "The session has ended; log in again")

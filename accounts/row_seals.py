@@ -81,10 +81,10 @@ class Image:
     def canonical(self) -> list[bytes]:
         return sorted(_encode([table.name, table.said(row)]) for table, row in self.rows)
 
-    def genuine(self, key: RowKey) -> bool:
+    def genuine(self) -> bool:
         if self.version is None:
             return not self.rows
-        return self.seal is not None and hmac.compare_digest(self.seal, key.seal(self))
+        return self.seal is not None and hmac.compare_digest(self.seal, key().seal(self))
 
 
 class Verified:
@@ -105,7 +105,7 @@ class Verified:
         found = [row for table, row in self._images[subject].rows if table.model is model]
         key = str(model._meta.pk.column)
         found.sort(key=lambda row: row[key])
-        return [SEALED[model._meta.db_table].instance(row) for row in found]  # type: ignore[misc] # the table's model
+        return [SEALED[model._meta.db_table].instance(row) for row in found]  # type: ignore[misc]  # the table's model
 
     def first(self, model: type[M], subject: UUID | None) -> M | None:
         found = self.of(model, subject)
@@ -177,23 +177,23 @@ def _images(raw: psycopg.Connection[Any], which: str, parameters: Sequence[Any] 
     ]
 
 
-def images_of(subjects: Iterable[UUID]) -> list[Image]:
-    """As they are, genuine or not."""
-    return _images(_raw(), _NAMED, [list(dict.fromkeys(subjects))])
+def images_by(apart: psycopg.Connection[Any], subjects: Sequence[UUID]) -> list[Image]:
+    """As they are, genuine or not, seen by a connection of the caller's."""
+    return _images(apart, _NAMED, [list(subjects)])
 
 
 def verified(subjects: Iterable[UUID]) -> Verified:
     """The subjects as they are now; RowsForged when a row is not ours."""
-    images = images_of(subjects)
+    images = images_by(_raw(), list(dict.fromkeys(subjects)))
     _demand(image for image in images if not image.ours)
     if any(image.ours for image in images):
         # Somebody may have written the number of this transaction there. What was before it is looked at in the end.
-        connection.facts_moved = True  # type: ignore[attr-defined] # kms.config.database_engine's
+        connection.facts_moved = True  # type: ignore[attr-defined]  # kms.config.database_engine's
     return Verified(images)
 
 
 def _demand(images: Iterable[Image]) -> None:
-    forged = [image.subject for image in images if not image.genuine(key())]
+    forged = [image.subject for image in images if not image.genuine()]
     if forged:
         error = RowsForged(forged)
         logger.critical("%s; they were changed past this server, and are not used", error)
@@ -238,7 +238,7 @@ class _Before:
         with self._lock:
             if self._connection is None or self._connection.closed or self._connection.broken:
                 self._connection = own_connection()
-            return _images(self._connection, _NAMED, [list(subjects)])
+            return images_by(self._connection, subjects)
 
     def close(self) -> None:
         with self._lock:
@@ -276,7 +276,7 @@ def forget(subjects: Iterable[UUID]) -> None:
     gone = list(subjects)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM accounts_factversion WHERE subject = ANY(%s)", [gone])
-        connection.facts_forgotten.extend(gone)  # type: ignore[attr-defined] # kms.config.database_engine's
+        connection.facts_forgotten.extend(gone)  # type: ignore[attr-defined]  # kms.config.database_engine's
 
 
 def seal_all(cursor: psycopg.Cursor[Any], sealed_by: RowKey, page: int = 1000) -> Iterator[list[Moved]]:
@@ -287,3 +287,22 @@ def seal_all(cursor: psycopg.Cursor[Any], sealed_by: RowKey, page: int = 1000) -
         seals = [sealed_by.seal(image) for image in images]
         cursor.execute(_SEAL, [[image.subject for image in images], seals])
         yield [Moved(i.subject, None, (i.version or 0, seal)) for i, seal in zip(images, seals, strict=True)]
+
+
+_MOVE = """
+INSERT INTO accounts_factversion (subject, version)
+SELECT subject, 1 FROM unnest(%s::uuid[]) AS n(subject)
+ON CONFLICT (subject) DO UPDATE SET version = accounts_factversion.version + 1, seal = NULL, moved_in = NULL
+"""
+
+
+def reseal(subjects: Sequence[UUID]) -> list[Moved]:
+    """Seal subjects as they are, forged or not, for an operator who has looked. In the current transaction."""
+    images = images_by(_raw(), subjects)
+    known = [image.subject for image in images if image.version is not None or image.rows]
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE, [known])
+        moved = images_by(_raw(), known)
+        seals = [key().seal(image) for image in moved]
+        cursor.execute(_SEAL, [known, seals])
+    return [Moved(image.subject, None, (image.version or 0, seal)) for image, seal in zip(moved, seals, strict=True)]

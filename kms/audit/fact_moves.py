@@ -24,7 +24,7 @@ from kms.audit.entry import AuditEntry, Category, Outcome
 ACTION = "record.facts"
 # In one entry, whose details are cut at rows.LONGEST_TEXT: a move takes some 110 characters.
 _AT_ONCE = 8
-# Of a seal: what an entry and the sum know it by. 16 bytes cannot be met by trying.
+# Cannot be met by trying.
 _TAG_BYTES = 16
 _MODULUS = 1 << 256
 NONCE_BYTES = 12
@@ -52,9 +52,13 @@ def _entry(moves: Sequence[Moved]) -> AuditEntry:
     )
 
 
+def tag(seal: bytes) -> bytes:
+    """What an entry and the sum know a seal by."""
+    return seal[:_TAG_BYTES]
+
+
 def _written(state: State | None) -> str:
-    """Version and tag; of a seal that was taken off, only the version."""
-    return "" if state is None else f"{state[0]}.{base64.b64encode(state[1][:_TAG_BYTES]).decode()}"
+    return "" if state is None else f"{state[0]}.{base64.b64encode(tag(state[1])).decode()}"
 
 
 def moves_in(text: str) -> Iterator[Moved]:
@@ -87,7 +91,7 @@ class FactSum:
     def _of(self, subject: UUID, state: State | None) -> int:
         if state is None:
             return 0
-        said = subject.bytes + state[0].to_bytes(8, "big") + state[1][:_TAG_BYTES]
+        said = subject.bytes + state[0].to_bytes(8, "big") + tag(state[1])
         return int.from_bytes(hmac.digest(self._key.sums, said, "sha256"), "big")
 
     def hidden(self, place: bytes, nonce: bytes) -> bytes:
@@ -106,7 +110,7 @@ def found(key: RowKey, hidden: bytes | None, where: bytes) -> FactSum:
     kept = bytes(hidden)
     try:
         value = AESGCM(key.hides).decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], where)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # too short
         raise SumForged("The sum of what decisions rest on is not the one of this place in the record") from None
     return FactSum(key, int.from_bytes(value, "big"))
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
+from django.db.models import Max, Min
 
 from accounts import row_seals
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
@@ -31,6 +32,8 @@ AT_ONCE = 10_000
 HEARTBEAT = timedelta(seconds=60)
 # How often every entry is looked at, whatever the marks say: those are kept by a rule with a gap of microseconds.
 SWEEP = timedelta(hours=1)
+# What may wait to be sealed, and be signed: what is not yet can still be changed unseen.
+LONGEST_WAIT, MOST_WAITING = timedelta(seconds=60), 100_000
 # Hashes that are kept: of every 8th level. The others are folded from at most 128 of them.
 KEPT_LEVELS = 8
 _ACTION, _DETAILS = ([name for name, _ in COLUMNS].index(name) for name in ("action", "details"))
@@ -42,6 +45,12 @@ SELECT {SELECTED} FROM audit_entry e
 WHERE sequence > %(after)s
     AND NOT EXISTS (SELECT 1 FROM audit_leaf l WHERE l.sequence = e.sequence AND l.sequence > %(after)s)
 ORDER BY sequence LIMIT {AT_ONCE}
+"""  # noqa: S608 - built from constants
+_WAITING = f"""
+SELECT count(*), min(time) FROM (
+    SELECT time FROM audit_entry WHERE sequence > (SELECT coalesce(max(sequence), 0) FROM audit_leaf)
+    ORDER BY sequence LIMIT {MOST_WAITING}
+) waiting
 """  # noqa: S608 - built from constants
 _SNAPSHOT = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::numeric, pg_snapshot_xmax(pg_current_snapshot())::text::numeric
@@ -101,7 +110,7 @@ class Sealer:
 
     def _grow(self, state: Sealing, entries: Sequence[tuple[object, ...]]) -> None:
         start, frontier = state.size, Frontier(state.size, map(bytes, state.frontier))
-        facts = self._facts(state, frontier)
+        facts = facts_at(state)
         hashes, nodes = [], []
         for row in entries:
             hashed = leaf_hash(line_of(row))
@@ -119,12 +128,6 @@ class Sealer:
         state.facts = facts.hidden(fact_moves.place(state.size, root), os.urandom(fact_moves.NONCE_BYTES))
         AuditCheckpoint.objects.create(size=state.size, origin=origin(self._deployment, state.epoch), root=root)
 
-    def _facts(self, state: Sealing, frontier: Frontier) -> FactSum:
-        """SumForged: the sum is not there, or not the one of this place."""
-        return fact_moves.found(
-            row_seals.key(), state.facts and bytes(state.facts), fact_moves.place(state.size, frontier.root())
-        )
-
     def _sign(self) -> None:
         """The newest root, once it is committed: two sealers who do it at once sign the same text."""
         row = AuditCheckpoint.objects.order_by("-size").first()
@@ -134,6 +137,29 @@ class Sealer:
         text = Checkpoint(row.origin, row.size, bytes(row.root)).text()
         note = signed_note(text, signer.name, signer.spki, signer.sign)
         AuditSignature.objects.bulk_create([AuditSignature(checkpoint=row, note=note)], ignore_conflicts=True)
+
+
+def backlog(now: datetime) -> str | None:
+    """Why no more should be added to what is not sealed yet; None while that is little."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        waiting, since = cursor.fetchone()
+    if waiting >= MOST_WAITING:
+        return f"{waiting} entries or more are not sealed"
+    unsigned = AuditCheckpoint.objects.filter(auditsignature=None, size__gt=_signed_size()).aggregate(Min("time"))
+    oldest = min((each for each in (since, unsigned["time__min"]) if each is not None), default=now)
+    return f"entries are not sealed since {oldest:%H:%M:%S} UTC" if now - oldest > LONGEST_WAIT else None
+
+
+def _signed_size() -> int:
+    return AuditSignature.objects.aggregate(Max("checkpoint_id"))["checkpoint_id__max"] or 0
+
+
+def facts_at(state: Sealing) -> FactSum:
+    """What the facts added up to when the record was as it is here. SumForged: that is not there, or of elsewhere."""
+    root = Frontier(state.size, map(bytes, state.frontier)).root()
+    kept = None if state.facts is None else bytes(state.facts)
+    return fact_moves.found(row_seals.key(), kept, fact_moves.place(state.size, root))
 
 
 def origin(deployment: UUID, epoch: int) -> str:

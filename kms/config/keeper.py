@@ -13,6 +13,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import close_old_connections
 
+from kms.operations.fact_sweep import FactSweeper
 from kms.operations.keeper import Keeper
 from kms.operations.log_shipping import LogShipper
 from kms.operations.mailing import Mailer
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAIL_SECONDS = 2.0
 SEAL_SECONDS = 1.0
+# How often it is asked whether it is time to sweep.
+SWEEP_SECONDS = 60.0
 COMPARE_SECONDS = 10.0
 # A sink that does not answer holds up one of them.
 SHIPPERS = 2
@@ -34,6 +37,7 @@ def start(seconds: float) -> threading.Thread:
     _compared(SealingTurns())
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
+    _thread("fact sweeper", SWEEP_SECONDS, FactSweeper().turn)
     # Apart, so that a receiver who answers slowly holds up no mail.
     _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
     for number in range(SHIPPERS):

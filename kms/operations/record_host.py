@@ -21,6 +21,7 @@ from kms.objects import keystore
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.record_key import record_signer
+from kms.operations.row_key import forget_row_key
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -90,6 +91,7 @@ def _remembered() -> int:
 
 def remember_epoch(_carry_out: CarryOut, _command: OpenEpoch, checkpoint: Checkpoint) -> Opened:
     keystore.module().keep(packed(checkpoint))
+    forget_row_key()
     return Opened(epoch_of(checkpoint), checkpoint.size)
 
 

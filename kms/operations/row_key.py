@@ -15,6 +15,7 @@ import psycopg
 
 from accounts import row_seals
 from accounts.connections import own_connection
+from accounts.models import Deployment
 from accounts.row_seals import KEY_BYTES, RowKey, RowsForged
 from kms.audit import fact_moves, log
 from kms.audit.merkle import Frontier
@@ -38,7 +39,7 @@ _BEGIN = "UPDATE audit_sealing SET facts = %s WHERE id = 1"
 
 def row_key() -> RowKey:
     """From the token, which must be there. RowsForged: the database's is not the one that the token remembers."""
-    remembered = keystore.module().recall(memory=ROW_KEY_MEMORY)
+    remembered = [each for each in keystore.module().recall(memory=ROW_KEY_MEMORY) if each]
     with own_connection() as apart:
         identity, sealed = _kept(apart)
         if sealed is None:
@@ -55,11 +56,17 @@ def row_key() -> RowKey:
     return key
 
 
+def forget_row_key() -> None:
+    """After a restore from a time before there was a key: the next start makes another, and seals what it finds."""
+    if Deployment.objects.filter(row_key_sealed__isnull=True).exists():
+        keystore.module().keep(b"", memory=ROW_KEY_MEMORY)
+
+
 def _kept(apart: psycopg.Connection[Any]) -> tuple[UUID, bytes | None]:
     """The deployment and its key. Committed at once: the caller's transaction may end as it will."""
     apart.execute(_DEPLOYMENT)
-    (found,) = apart.execute("SELECT id, row_key_sealed FROM accounts_deployment").fetchall()
-    return found
+    ((identity, sealed),) = apart.execute("SELECT id, row_key_sealed FROM accounts_deployment").fetchall()
+    return identity, sealed
 
 
 def _adopt(apart: psycopg.Connection[Any], identity: UUID) -> None:

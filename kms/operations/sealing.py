@@ -12,7 +12,7 @@ from accounts.clock import clock
 from kms.audit import trust as trusting
 from kms.audit.checkpoint import Checkpoint
 from kms.audit.models import AuditCheckpoint
-from kms.audit.sealer import Sealer
+from kms.audit.sealer import Sealer, backlog
 from kms.audit.trust import KEEP_SECONDS, trust
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
@@ -34,8 +34,21 @@ class SealingTurns:
         if trust.reason is not None:
             self._compare()
         if trust.reason is None:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Whoever seals: what is not sealed for too long is known here too, and nothing is added to it."""
+        try:
             self._own().turn(clock.now())
             self._remember()
+        finally:
+            self._watch()
+
+    def _watch(self) -> None:
+        behind = backlog(clock.now())
+        if behind is not None and trust.behind is None:
+            logger.critical("nothing is served until the record is sealed again: %s", behind)
+        trust.behind = behind
 
     def _compare(self) -> None:
         reason = trusting.fault(trusting.last_known(keystore.module().recall))

@@ -46,12 +46,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             except BaseException:
                 self.rollback()
                 raise
-        super()._commit()  # type: ignore[misc] # untyped in the stubs
+        super()._commit()  # type: ignore[misc]  # untyped in the stubs
         self._forget_moves()
 
     def _rollback(self) -> None:
         self._forget_moves()
-        super()._rollback()  # type: ignore[misc] # untyped in the stubs
+        super()._rollback()  # type: ignore[misc]  # untyped in the stubs
 
     def _seal(self) -> None:
         from accounts import row_seals  # these have models, and engines are loaded before any
