@@ -58,7 +58,7 @@ mutate: $(VENV)/.dev-lock ## Change the pure rooms of policies/ in hundreds of s
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
 lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hashes
-	@for name in server run ldap dev clients; do \
+	@for name in server run ldap k8s dev clients; do \
 	  ( cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	      $$name.in -o $$name.lock ) || exit 1; \
 	done

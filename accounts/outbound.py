@@ -74,16 +74,18 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     trust: ssl.SSLContext | None = None,
     schemes: tuple[str, ...] = ("https",),
+    by_operator: bool = False,
 ) -> Answer:
     """One request to a judged address. ``trust`` is the TLS context; None trusts the system's authorities.
 
-    No redirect is followed: a 3xx comes back as it is. Raises OutboundRefused or OutboundFailed.
+    No redirect is followed: a 3xx comes back as it is. Where the server's operator chose the address (``by_operator``:
+    a variable of the environment), it may be any. Raises OutboundRefused or OutboundFailed.
     """
     host, port = _parts(url, schemes)
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {"Host": parts.netloc, "User-Agent": "keystead", "Accept-Encoding": "identity", "Connection": "close"}
-    found = addresses_of(host)[:MAX_ADDRESSES]
+    found = (_named(host) if by_operator else addresses_of(host))[:MAX_ADDRESSES]
     try:
         with _turn(host), _connected(found, port) as plain, _cut_off(plain) as out_of_time:
             channel = _encrypted(plain, host, trust) if parts.scheme == "https" else plain
@@ -139,8 +141,12 @@ def address_of(host: str) -> Address:
 
 
 def addresses_of(host: str) -> list[Address]:
+    return _judge(host, _named(host))
+
+
+def _named(host: str) -> list[Address]:
     literal = _literal(host)
-    return _judge(host, [literal] if literal is not None else _resolve(host))
+    return [literal] if literal is not None else _resolve(host)
 
 
 def _judge(host: str, found: list[Address]) -> list[Address]:

@@ -18,7 +18,7 @@ from django.conf import settings
 from tests.hsm.kryoptic import operator
 from tests.kit.tenants import Tenant, new_tenant
 
-_WITHOUT_INSTALLATION = ("tests/hsm", "tests/acceptance", "tests/faults", "tests/config")
+_WITHOUT_INSTALLATION = ("tests/hsm", "tests/acceptance", "tests/faults", "tests/config", "tests/k8s")
 
 
 @pytest.fixture(scope="session")

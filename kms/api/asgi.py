@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from kms.api.handling import Incoming, Outgoing
+from kms.api.handling import Incoming, Outgoing, request_id_of
 from kms.api.proxy import peer_of
 
 Scope = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ def incoming(scope: Scope, parameters: Mapping[str, str], body: bytes) -> Incomi
         body=body,
         authorization=header(scope["headers"], b"authorization"),
         client_ip=peer.client_ip,
-        request_id=uuid4(),
+        request_id=request_id_of(header(scope["headers"], b"x-request-id")),
         certificate=peer.certificate,
     )
 

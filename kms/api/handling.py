@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -76,6 +76,18 @@ class Outgoing:
     body: bytes
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def request_id_of(header: str | None) -> UUID:
+    """The caller's X-Request-Id, so that its log and our record tell of the same call; ours when it says none.
+
+    Only a UUID in its usual form counts. It names a call and vouches for nothing: entries have ids of their own.
+    """
+    try:
+        given = UUID(header or "")
+    except ValueError:
+        return uuid4()
+    return given if given.int and str(given) == (header or "").lower() else uuid4()
 
 
 def handle(endpoint: Endpoint, incoming: Incoming) -> Outgoing:

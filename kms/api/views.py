@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -18,7 +17,7 @@ from rest_framework.views import APIView
 from kms.api import server
 from kms.api.batching import run_batch
 from kms.api.errors import CONTENT_TYPE, INTERNAL, MethodNotAllowed, RouteUnknown
-from kms.api.handling import Incoming, Outgoing, failed, handle
+from kms.api.handling import Incoming, Outgoing, failed, handle, request_id_of
 from kms.api.proxy import peer_of
 from kms.api.routes import ENDPOINTS, is_id
 from kms.api.wire.base import Endpoint, WireError
@@ -73,7 +72,7 @@ def _incoming(request: HttpRequest, parameters: Mapping[str, str]) -> Incoming:
         body=request.body,
         authorization=request.headers.get("Authorization"),
         client_ip=peer.client_ip,
-        request_id=uuid4(),
+        request_id=request_id_of(request.headers.get("X-Request-Id")),
         certificate=peer.certificate,
     )
 

@@ -8,31 +8,59 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
+
+from django.db.models import Count
 
 from kms.audit import tree
 from kms.audit.merkle import complete_subtrees, consistency_proof, inclusion_proof
 from kms.audit.models import AuditLeaf, AuditSignature
+
+# Evidence may be so much older than the newest checkpoint, for the sake of what witnesses have signed.
+WITNESSING = timedelta(minutes=1)
 
 
 class NothingSealed(Exception):
     """There is no signed checkpoint that covers what is asked for."""
 
 
-def newest() -> AuditSignature:
-    """The newest signed checkpoint."""
-    found = AuditSignature.objects.select_related("checkpoint").order_by("-checkpoint").first()
+def newest(*, covering: int = 0, witnessed: bool = False) -> AuditSignature:
+    """The newest signed checkpoint; with ``witnessed`` one that was cosigned, if such is nearly as new.
+
+    It covers at least so many entries where any does.
+    """
+    rows = AuditSignature.objects.select_related("checkpoint").order_by("-checkpoint")
+    found = rows.first()
     if found is None:
         raise NothingSealed
-    return found
+    if not witnessed:
+        return found
+    log = rows.filter(checkpoint__origin=found.checkpoint.origin)
+    recent = log.filter(checkpoint__time__gte=found.checkpoint.time - WITNESSING, checkpoint__gte=covering)
+    counted = recent.annotate(witnesses=Count("checkpoint__cosignatures")).order_by("-witnesses", "-checkpoint")
+    return counted.first() or found
 
 
-def write(folder: Path, *, start: int = 0, old: int = 0, progress: Callable[[int], None] = lambda _done: None) -> int:
+def noted(signed: AuditSignature) -> str:
+    """The note with the lines of whoever cosigned it."""
+    lines = signed.checkpoint.cosignatures.order_by("witness").values_list("line", flat=True)
+    return signed.note + "".join(f"{line}\n" for line in lines)
+
+
+def write(
+    folder: Path,
+    *,
+    start: int = 0,
+    old: int = 0,
+    witnessed: bool = False,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> int:
     """A bundle of the entries from ``start`` to the newest checkpoint; ``old`` is the size that the auditor knows.
 
     Returns how many entries are in it. ``progress`` is told every 10,000.
     """
-    signed = newest()
+    signed = newest(covering=max(start, old), witnessed=witnessed)
     size = signed.checkpoint_id
     if not 0 <= start <= size or old > size:
         raise NothingSealed
@@ -48,26 +76,27 @@ def write(folder: Path, *, start: int = 0, old: int = 0, progress: Callable[[int
             if number % 10_000 == 0:
                 progress(number)
     # Last: a folder without a checkpoint is one that was not finished.
-    (folder / "checkpoint").write_text(signed.note, encoding="utf-8")
+    (folder / "checkpoint").write_text(noted(signed), encoding="utf-8")
     return size - start
 
 
-def entry_proof(leaf: AuditLeaf) -> dict[str, object]:
+def entry_proof(leaf: AuditLeaf, *, witnessed: bool = False) -> dict[str, object]:
     """One entry with its inclusion proof, as keystead_verify.py reads it."""
-    signed = newest()
+    signed = newest(covering=leaf.index + 1, witnessed=witnessed)
     if leaf.index >= signed.checkpoint_id:
         raise NothingSealed
     (line,) = tree.lines(leaf.index, leaf.index + 1)
     proof = inclusion_proof(tree.reader(), leaf.index, signed.checkpoint_id)
-    return {"checkpoint": signed.note, "entry": line.decode(), "index": leaf.index, "proof": encoded(proof)}
+    return {"checkpoint": noted(signed), "entry": line.decode(), "index": leaf.index, "proof": encoded(proof)}
 
 
-def consistency(old: int) -> dict[str, object]:
+def consistency(old: int, *, witnessed: bool = False) -> dict[str, object]:
     """That the newest checkpoint extends the one of ``old`` entries."""
-    signed = newest()
+    signed = newest(covering=old, witnessed=witnessed)
     if not 0 <= old <= signed.checkpoint_id:
         raise NothingSealed
-    return {"checkpoint": signed.note, "proof": encoded(consistency_proof(tree.reader(), old, signed.checkpoint_id))}
+    proof = consistency_proof(tree.reader(), old, signed.checkpoint_id)
+    return {"checkpoint": noted(signed), "proof": encoded(proof)}
 
 
 def encoded(hashes: Iterable[bytes]) -> list[str]:

@@ -99,6 +99,7 @@ ALLOWED_DETAILS = frozenset(
         "approvers",
         "asked",
         "facts",
+        "repeats",
     }
 )
 

@@ -7,32 +7,45 @@ was not rewritten, a checkpoint that the auditor kept from an earlier visit.
     keystead_verify.py bundle FOLDER --key KEY [--old CHECKPOINT]    every entry of an export
     keystead_verify.py entry FILE --key KEY                          one entry, by its inclusion proof
     keystead_verify.py consistency FILE --key KEY --old CHECKPOINT   that a checkpoint extends an older one
+    keystead_verify.py selftest keystead_vectors.json                that this copy finds what it must find
+
+With --witness KEY each of the first three demands that this witness cosigned the checkpoint.
 
 Formats: Merkle trees and proofs of RFC 6962 and RFC 9162 §2.1; checkpoints and keys of C2SP tlog-checkpoint and
-signed-note, signature type 2 (ECDSA P-256, SHA-256). Exit status: 0 holds, 1 does not, 2 cannot be read.
+signed-note, signature type 2 (ECDSA P-256, SHA-256); cosignatures of C2SP tlog-cosignature, type 4 (Ed25519).
+Exit status: 0 holds, 1 does not, 2 cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import binascii
+import contextlib
 import hashlib
+import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # The server writes an entry each minute; a longer silence is shown to the auditor.
 SILENCE = timedelta(minutes=5)
+LARGEST = 2**63 - 1
+RESULTS = ("holds", "does not hold", "unreadable")  # by exit status
+_SIZE = re.compile("0|[1-9][0-9]{0,18}")
+_TIME = re.compile(rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6})Z"')
 
 
 class DoesNotHold(Exception):
@@ -47,20 +60,49 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The verifier key of somebody who cosigns: ``name+id+base64(4 || Ed25519 public key)``."""
+
+    name: str
+    id: bytes
+    public: Ed25519PublicKey
+
+    @classmethod
+    def parse(cls, text: str) -> Witness:
+        name, identifier, raw = _verifier_key(text)
+        if raw[:1] != b"\x04" or len(raw) != 33:
+            raise Unreadable("the witness's key is not of signature type 4 (Ed25519 cosignature)")
+        if identifier != hashlib.sha256(f"{name}\n".encode() + raw).digest()[:4].hex():
+            raise Unreadable("the witness's key's id is not that of the key")
+        return cls(name, bytes.fromhex(identifier), Ed25519PublicKey.from_public_bytes(raw[1:]))
+
+    def demand(self, text: str, signatures: str) -> None:
+        """That one of the lines is this witness's, over this checkpoint."""
+        for blob in _signed_by(self, signatures):
+            time = int.from_bytes(blob[4:12], "big")
+            try:
+                self.public.verify(blob[12:], f"cosignature/v1\ntime {time}\n{text}".encode())
+            except InvalidSignature:
+                raise DoesNotHold(f"the cosignature is not that of the witness {self.name}") from None
+            return
+        raise DoesNotHold(f"the checkpoint carries no cosignature of the witness {self.name}")
+
+
+@dataclass(frozen=True)
 class Key:
-    """A verifier key: ``name+id+base64(type || public key)``."""
+    """A verifier key: ``name+id+base64(type || public key)``, and the witnesses who must have signed as well."""
 
     name: str
     id: bytes
     public: EllipticCurvePublicKey
+    witnesses: tuple[Witness, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Key:
+        name, identifier, raw = _verifier_key(text)
         try:
-            name, identifier, encoded = text.strip().split("+", 2)
-            raw = _base64(encoded)
             public = load_der_public_key(raw[1:])
-        except (ValueError, binascii.Error) as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise Unreadable("the key is not a verifier key") from error
         if raw[:1] != b"\x02" or not isinstance(public, EllipticCurvePublicKey) or public.curve.name != "secp256r1":
             raise Unreadable("the key is not of signature type 2 (ECDSA P-256)")
@@ -76,37 +118,69 @@ class Checkpoint:
     root: bytes
 
 
+def _verifier_key(text: str) -> tuple[str, str, bytes]:
+    try:
+        name, identifier, encoded = text.strip().split("+", 2)
+        raw = _base64(encoded)
+    except ValueError as error:
+        raise Unreadable("the key is not a verifier key") from error
+    if not _shown(name) or " " in name:
+        raise Unreadable("the key's name is not in the format")
+    return name, identifier, raw
+
+
 def opened(note: str, key: Key) -> Checkpoint:
-    """The checkpoint of a signed note, if the key signed it."""
+    """The checkpoint of a signed note, if the key signed it, and every witness that must have."""
+    return _parsed(signed_text(note, key))
+
+
+def signed_text(note: str, key: Key) -> str:
     text, separator, signatures = note.partition("\n\n")
     if not separator or not signatures.endswith("\n"):
         raise Unreadable("the checkpoint has no signature")
     text += "\n"
-    for line in signatures[:-1].split("\n"):
-        dash, name, encoded = [*line.split(" "), "", ""][:3]
-        try:
-            blob = _base64(encoded)
-        except (ValueError, binascii.Error):
-            continue
-        if dash != "\N{EM DASH}" or name != key.name or blob[:4] != key.id:
-            continue
+    for blob in _signed_by(key, signatures):
         try:
             key.public.verify(blob[4:], text.encode(), ECDSA(SHA256()))
         except InvalidSignature:
             raise DoesNotHold("the signature on the checkpoint is not the key's") from None
-        return _parsed(text)
+        for witness in key.witnesses:
+            witness.demand(text, signatures)
+        return text
     raise DoesNotHold("the checkpoint carries no signature by the key")
 
 
+def _signed_by(key: Key | Witness, signatures: str) -> list[bytes]:
+    """What the lines that say that they are this key's hold: its id, and a signature."""
+    found = []
+    for line in signatures[:-1].split("\n"):
+        try:
+            dash, name, encoded = line.split(" ")
+            blob = _base64(encoded)
+        except ValueError:
+            raise Unreadable("a line of the checkpoint's signatures is none") from None
+        if dash != "\N{EM DASH}" or not name or len(blob) < 5:
+            raise Unreadable("a line of the checkpoint's signatures is none")
+        if name == key.name and blob[:4] == key.id:
+            found.append(blob)
+    return found
+
+
 def _parsed(text: str) -> Checkpoint:
-    lines = text.split("\n")
+    """Exactly three lines."""
     try:
-        origin, size, root = lines[0], lines[1], _base64(lines[2])
-    except (IndexError, ValueError, binascii.Error):
+        origin, size, encoded, rest = text.split("\n")
+        root = _base64(encoded)
+    except ValueError:
         raise Unreadable("the checkpoint is not in the format") from None
-    if not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != 32 or lines[3:] != [""]:
+    if rest or not _shown(origin) or len(root) != 32 or not _SIZE.fullmatch(size) or int(size) > LARGEST:
         raise Unreadable("the checkpoint is not in the format")
     return Checkpoint(origin, int(size), root)
+
+
+def _shown(name: str) -> bool:
+    """Names are read by people: none looks like another, none moves a terminal's cursor."""
+    return bool(name) and name.isascii() and name.isprintable()
 
 
 # -- trees ---------------------------------------------------------------------------------------------------------
@@ -209,20 +283,20 @@ class Summary:
 
 def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
     """Every entry from the bundle's start to the checkpoint, and that the older checkpoint lies on the way."""
-    new = opened(_text(folder / "checkpoint"), key)
+    new = opened(read_text(folder / "checkpoint"), key)
     if old is not None:
         _demand_one_log(old, new)
-    before = _json(folder / "before.json")
+    before = read_json(folder / "before.json")
     tree = Tree(_number(before, "size"), _hashes(before, "hashes"))
     start, met, silences = tree.size, False, _Silences()
     if old is not None and old.size < start:
         start_point = Checkpoint(new.origin, tree.size, tree.root())
-        check_consistency(old, start_point, _hashes(_json(folder / "consistency.json"), "proof"))
+        check_consistency(old, start_point, _hashes(read_json(folder / "consistency.json"), "proof"))
         met = True
     if old is not None and old.size == start:
         _same(old, tree)
         met = True
-    for line in _lines(folder / "entries.jsonl"):
+    for line in read_lines(folder / "entries.jsonl"):
         tree.append(leaf_hash(line))
         silences.see(line, tree.size)
         if old is not None and tree.size == old.size:
@@ -269,13 +343,11 @@ class _Silences:
 
     def see(self, line: bytes, number: int) -> None:
         # The time is the third field; parsing every line whole would halve the speed.
-        marker = line.find(b'"time":"')
+        found = _TIME.search(line)
         try:
-            time = datetime.fromisoformat(line[marker + 8 : marker + 34].decode()) if marker >= 0 else None
+            time = datetime.fromisoformat(found[1].decode() if found else "")
         except ValueError:
-            time = None
-        if time is None:
-            raise Unreadable(f"entry {number} has no time")
+            raise Unreadable(f"entry {number} has no time") from None
         if self._last is not None and time - self._last > SILENCE:
             self.found.append(f"nothing from {self._last} to {time}, before entry {number}")
         self._last = time
@@ -284,24 +356,32 @@ class _Silences:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise Unreadable(f"{path.name} cannot be read") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
-    except ValueError as error:
-        raise Unreadable(f"{path.name} is not JSON") from error
+        found = json.loads(read_text(path), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} is not JSON, or says something twice") from error
     if not isinstance(found, dict):
         raise Unreadable(f"{path.name} is not an object")
     return found
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name comes twice: readers differ in which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             for line in file:
@@ -321,41 +401,51 @@ def _base64(text: str) -> bytes:
 
 
 def _number(found: dict[str, Any], name: str) -> int:
-    if type(found.get(name)) is not int:
-        raise Unreadable(f"{name} is not a number")
-    number: int = found[name]
+    number = found.get(name)
+    if type(number) is not int or not 0 <= number <= LARGEST:
+        raise Unreadable(f"{name} is not a number from 0 to {LARGEST}")
     return number
 
 
 def _string(found: dict[str, Any], name: str) -> str:
-    if not isinstance(found.get(name), str):
+    text = found.get(name)
+    if not isinstance(text, str) or any("\ud800" <= each <= "\udfff" for each in text):
         raise Unreadable(f"{name} is not text")
-    text: str = found[name]
     return text
 
 
 def _hashes(found: dict[str, Any], name: str) -> list[bytes]:
     """Each is base64 of 32 bytes."""
+    texts = found.get(name)
     try:
-        hashes = [_base64(each) for each in found[name]]
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        hashes = [_base64(each) for each in texts] if isinstance(texts, list) else [b""]
+    except (TypeError, ValueError) as error:
         raise Unreadable(f"{name} is not a list of hashes") from error
     if any(len(each) != 32 for each in hashes):
         raise Unreadable(f"{name} is not a list of hashes")
     return hashes
 
 
+# -- the program ---------------------------------------------------------------------------------------------------
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Verify what a Keystead server exported of its record.")
-    parser.add_argument("what", choices=["bundle", "entry", "consistency"])
-    parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof")
-    parser.add_argument("--key", required=True, help="the verifier key, or a file that holds it")
+    parser.add_argument("what", choices=["bundle", "entry", "consistency", "selftest"])
+    parser.add_argument("path", type=Path, help="the folder of a bundle, or the file of a proof or of the cases")
+    parser.add_argument("--key", help="the verifier key, or a file that holds it")
     parser.add_argument("--old", type=Path, help="a checkpoint from an earlier visit")
+    parser.add_argument("--witness", action="append", default=[], help="the key of a witness who must have cosigned")
     wanted = parser.parse_args(arguments)
     try:
-        key = Key.parse(_text(Path(wanted.key)) if Path(wanted.key).is_file() else wanted.key)
-        old = opened(_text(wanted.old), key) if wanted.old else None
-        summary = _verified(wanted.what, wanted.path, key, old)
+        if wanted.what == "selftest":
+            return selftest(read_json(wanted.path))
+        if wanted.key is None:
+            raise Unreadable("--key is needed: the verifier key as you were given it")
+        key = Key.parse(_given(wanted.key))
+        witnesses = tuple(Witness.parse(_given(each)) for each in wanted.witness)
+        old = opened(read_text(wanted.old), key) if wanted.old else None
+        summary = _verified(wanted.what, wanted.path, replace(key, witnesses=witnesses), old)
     except DoesNotHold as error:
         print(f"DOES NOT HOLD: {error}")
         return 1
@@ -365,18 +455,47 @@ def main(arguments: list[str]) -> int:
     for silence in summary.silences:
         print(f"note: {silence}")
     seen = "" if old is None else f", and extends the {old.size} entries of the older checkpoint"
+    seen += "".join(f", witnessed by {each.name}" for each in witnesses)
     print(f"holds: {summary.entries} entries under {summary.checkpoint.origin}, size {summary.checkpoint.size}{seen}")
     return 0
+
+
+def selftest(published: dict[str, Any]) -> int:
+    """Each case is a folder, the shared files or its own in it, and what must be said of them and why."""
+    cases, wrong = published.get("cases"), 0
+    if not isinstance(cases, list):
+        raise Unreadable("the file holds no cases")
+    for case in cases:
+        with TemporaryDirectory() as folder, contextlib.chdir(folder), redirect_stdout(io.StringIO()) as said:
+            for name, content in (published["shared"] | case["files"]).items():
+                if content is not None:
+                    Path(Path(name).name).write_bytes(content.encode(errors="surrogateescape"))
+            status = main(case["arguments"].split())
+        if status != RESULTS.index(case["result"]) or case["reason"] not in said.getvalue():
+            wrong += 1
+            print(f"{case['id']}: must be {case['result']} ({case['reason']}); it was said: {said.getvalue().strip()}")
+    print(f"{len(cases) - wrong} of {len(cases)} cases as they must be")
+    return min(wrong, 1)
+
+
+def _given(text: str) -> str:
+    """A key, or what the file of this name holds."""
+    try:
+        return Path(text).read_bytes().decode()
+    except OSError:  # no file of this name
+        return text
+    except ValueError as error:
+        raise Unreadable("a key cannot be read") from error
 
 
 def _verified(what: str, path: Path, key: Key, old: Checkpoint | None) -> Summary:
     if what == "bundle":
         return verify_bundle(path, key, old)
     if what == "entry":
-        return verify_entry(_json(path), key)
+        return verify_entry(read_json(path), key)
     if old is None:
         raise Unreadable("--old is needed to verify consistency")
-    return verify_consistency(_json(path), key, old)
+    return verify_consistency(read_json(path), key, old)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from accounts.models import FactVersion
 from kms.audit import rows
 from kms.audit.entry import AuditEntry
 from kms.audit.errors import RecordUnavailable
+from kms.audit.folding import folded
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ class GroupCommit:
 
     def _commit(self, entries: Sequence[AuditEntry], versions: Mapping[UUID, int]) -> dict[UUID, int | None]:
         """Empty when committed, else the stale subjects."""
-        parameters = rows.columns_of(entries)
+        parameters = rows.columns_of(folded(entries))
         parameters["subjects"] = rows.array(subject.hex for subject in versions)
         parameters["versions"] = rows.array(map(str, versions.values()))
         for attempt in range(_RETRIES):

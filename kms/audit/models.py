@@ -108,6 +108,24 @@ class AuditSignature(models.Model):
         return f"signature of {self.checkpoint_id}"
 
 
+class AuditCosignature(models.Model):
+    """A witness's signature line under a checkpoint. ``witness`` is its name and its key's id, ``name+id``."""
+
+    checkpoint = models.ForeignKey(AuditCheckpoint, on_delete=models.PROTECT, related_name="cosignatures")
+    witness = models.CharField(max_length=256)
+    line = models.CharField(max_length=512)
+    time = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "audit_cosignature"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["witness", "checkpoint"], name="audit_cosignature_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.witness} under {self.checkpoint_id}"
+
+
 class Sealing(models.Model):
     """Where the sealer stands: one row, whose lock is what makes one sealer of many.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kms.audit.cosignature import Witness
 from kms.config import values
 from kms.config.database import (
     OWNER_ROLE,
@@ -176,6 +177,38 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("KEYSTEAD_SMTP_PASSWORD_FILE", values.path, "", "File whose first line is the mail user's password."),
     Variable("KEYSTEAD_MAIL_FROM", values.email, "keystead@localhost", "Sender of mails."),
     Variable(
+        "KEYSTEAD_WITNESSES",
+        values.witnesses,
+        "",
+        "Witnesses of the record: `KEY URL`, a C2SP verifier key (type 4) and the prefix of `add-checkpoint`, separated"
+        " by commas.",
+    ),
+    Variable(
+        "KEYSTEAD_WITNESS_SECONDS",
+        values.between(1, 3600),
+        "10",
+        "How often witnesses are shown the newest checkpoint, when there is a newer one.",
+    ),
+    Variable(
+        "KEYSTEAD_WITNESS_REQUIRED",
+        values.one_of("yes", "no"),
+        "no",
+        "Whether a server that starts waits, sealed, until every witness has answered: `yes` or `no`.",
+    ),
+    Variable(
+        "KEYSTEAD_EPOCH_OFFICERS",
+        values.path,
+        "",
+        "File of those who together may let a record go on that was set back, as OpenSSH's `allowed_signers`. Empty:"
+        " the host's operator alone.",
+    ),
+    Variable(
+        "KEYSTEAD_EPOCH_QUORUM",
+        values.between(1, 100),
+        "",
+        "How many of `KEYSTEAD_EPOCH_OFFICERS` have to sign.",
+    ),
+    Variable(
         "KEYSTEAD_MAX_BODY",
         values.between(1024, 1024**3),
         "4194304",
@@ -219,6 +252,11 @@ class Environment:
     smtp: values.MailServer | None
     smtp_password_file: Path | None
     mail_from: str
+    witnesses: tuple[Witness, ...]
+    witness_seconds: int
+    witness_required: bool
+    epoch_officers: Path | None
+    epoch_quorum: int | None
     max_body: int
 
     @property
@@ -264,6 +302,8 @@ def _assemble(given: dict[str, Any]) -> Environment:
     cert, key = given["KEYSTEAD_TLS_CERT"], given["KEYSTEAD_TLS_KEY"]
     if (cert is None) != (key is None):
         raise ConfigurationError("KEYSTEAD_TLS_CERT and KEYSTEAD_TLS_KEY belong together: set both or neither.")
+    if (given["KEYSTEAD_EPOCH_OFFICERS"] is None) != (given["KEYSTEAD_EPOCH_QUORUM"] is None):
+        raise ConfigurationError("KEYSTEAD_EPOCH_OFFICERS and KEYSTEAD_EPOCH_QUORUM belong together: set both or none.")
     listen: values.Listen = given["KEYSTEAD_LISTEN"]
     listen_host = () if listen.host in _WILDCARD_ADDRESSES else (listen.host,)
     return Environment(
@@ -294,6 +334,11 @@ def _assemble(given: dict[str, Any]) -> Environment:
         smtp=given["KEYSTEAD_SMTP_URL"],
         smtp_password_file=given["KEYSTEAD_SMTP_PASSWORD_FILE"],
         mail_from=given["KEYSTEAD_MAIL_FROM"],
+        witnesses=given["KEYSTEAD_WITNESSES"] or (),
+        witness_seconds=given["KEYSTEAD_WITNESS_SECONDS"],
+        witness_required=given["KEYSTEAD_WITNESS_REQUIRED"] == "yes",
+        epoch_officers=given["KEYSTEAD_EPOCH_OFFICERS"],
+        epoch_quorum=given["KEYSTEAD_EPOCH_QUORUM"],
         max_body=given["KEYSTEAD_MAX_BODY"],
     )
 

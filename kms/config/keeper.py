@@ -20,6 +20,7 @@ from kms.operations.mailing import Mailer
 from kms.operations.notice_mails import NoticeMailer
 from kms.operations.sealing import SealingTurns
 from kms.operations.webhooks import WebhookCaller
+from kms.operations.witnesses import WitnessCaller
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def start(seconds: float) -> threading.Thread:
     _thread("fact sweeper", SWEEP_SECONDS, FactSweeper().turn)
     # Apart, so that a receiver who answers slowly holds up no mail.
     _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
+    _thread("witness caller", settings.KEYSTEAD.witness_seconds, WitnessCaller().turn)
     for number in range(SHIPPERS):
         _thread(f"log shipper {number}", MAIL_SECONDS, LogShipper().turn)
     return _thread("keeper", seconds, Keeper().turn)

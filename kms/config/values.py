@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from kms.audit.cosignature import Witness, witness_key
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -133,6 +135,31 @@ def origin(scheme: str, host: str, port: int | None) -> str:
     name = f"[{host}]" if ":" in host else host
     own = port in (None, {"https": 443, "http": 80}[scheme])
     return f"{scheme}://{name}".lower() + ("" if own else f":{port}")
+
+
+def witnesses(value: str) -> tuple[Witness, ...]:
+    """``KEY URL``, separated by commas; a key has neither blanks nor commas in it."""
+    found = tuple(_witness(part.split()) for part in value.split(",") if part.strip())
+    if len({witness.key.label for witness in found}) < len(found):
+        raise ValueError("names one witness twice")
+    return found
+
+
+def _witness(words: list[str]) -> Witness:
+    if len(words) != 2:
+        raise ValueError("must be a witness's verifier key and its address, for several with commas between them")
+    key, address = words
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("must give an address that starts with https://")
+    if parts.query or parts.fragment:
+        raise ValueError("must give an address without ? and #")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must give an address that starts with https:// off loopback")
+    try:
+        return Witness(witness_key(key), address)
+    except ValueError as error:
+        raise ValueError(f"holds a key that {error}") from None
 
 
 def mail_server(value: str) -> MailServer:

@@ -6,7 +6,7 @@ No slot, session, CKA_ name or PIN appears here or above. It must not know PKCS#
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Flag, auto
+from enum import Flag, StrEnum, auto
 from typing import Protocol, runtime_checkable
 
 from kms.secret import SecretBytes
@@ -204,6 +204,14 @@ class OpenedKey(CanEncrypt, CanSign, CanMac, CanWrap, CanDecryptRaw, CanAgree, C
 # -- the module ----------------------------------------------------------------------------------------------------
 
 
+class Kept(StrEnum):
+    """What the token remembers, each under its label."""
+
+    CHECKPOINT = "record-1"
+    OFFICERS = "officers-1"
+    ROW_KEY = "row-key-1"
+
+
 @dataclass(frozen=True, slots=True)
 class StoredKey:
     """What PostgreSQL keeps of a new key: the blob, and the SubjectPublicKeyInfo (DER) of an asymmetric one."""
@@ -222,10 +230,6 @@ class ModuleStatus:
     firmware: str
     generation: int
     open_handles: int
-
-
-# What the token remembers: the newest checkpoint of the record; which key the seals on rows are made with.
-RECORD_MEMORY, ROW_KEY_MEMORY = "record-1", "row-key-1"
 
 
 class CryptographicModule(Protocol):
@@ -292,8 +296,8 @@ class CryptographicModule(Protocol):
     def sign_checkpoint(self, digest: bytes) -> bytes:
         """ECDSA over a SHA-256 digest by the record's key, raw ``r || s``: for checkpoints of the record only."""
 
-    def keep(self, value: bytes, *, memory: str = RECORD_MEMORY) -> None:
-        """Let the token remember up to 1 KiB, in place of what it remembered before in this memory."""
+    def keep(self, value: bytes, what: Kept = Kept.CHECKPOINT) -> None:
+        """Let the token remember up to 1 KiB, in place of what it remembered of the same before."""
 
-    def recall(self, *, memory: str = RECORD_MEMORY) -> list[bytes]:
-        """What it remembers there: nothing, one value, or two when somebody died in the middle of ``keep``."""
+    def recall(self, what: Kept = Kept.CHECKPOINT) -> list[bytes]:
+        """What it remembers: nothing, one value, or two when somebody died in the middle of ``keep``."""

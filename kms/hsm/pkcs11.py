@@ -16,16 +16,7 @@ from kms.hsm.file_lock import default_lock_file
 from kms.hsm.handles import HandleCache
 from kms.hsm.key_material import check_spec
 from kms.hsm.mechanisms import check_wrapped
-from kms.hsm.module import (
-    RECORD_MEMORY,
-    ROW_KEY_MEMORY,
-    KeySpec,
-    ModuleStatus,
-    OpenedKey,
-    StoredKey,
-    Usage,
-    WrapMechanism,
-)
+from kms.hsm.module import Kept, KeySpec, ModuleStatus, OpenedKey, StoredKey, Usage, WrapMechanism
 from kms.hsm.opened_key import TokenKey
 from kms.hsm.sessions import Attachment, Connection
 from kms.hsm.signing_pair import ATTESTATION, RECORD, SigningPair
@@ -56,7 +47,7 @@ class Pkcs11Module:
         self._cache: HandleCache[TokenKey] = HandleCache(cache_size, HANDLE_LIFETIME_SECONDS)
         self._attestation = SigningPair(self._connection, ATTESTATION)
         self._record = SigningPair(self._connection, RECORD)
-        self._memories = {name: TokenMemory(self._connection, name) for name in (RECORD_MEMORY, ROW_KEY_MEMORY)}
+        self._memory = TokenMemory(self._connection)
         self._connection.on_detach = self._cache.clear
         self._connection.on_pressure = self._cache.evict_half
 
@@ -171,11 +162,11 @@ class Pkcs11Module:
     def sign_checkpoint(self, digest: bytes) -> bytes:
         return self._record.sign(digest)
 
-    def keep(self, value: bytes, *, memory: str = RECORD_MEMORY) -> None:
-        self._memories[memory].keep(value)
+    def keep(self, value: bytes, what: Kept = Kept.CHECKPOINT) -> None:
+        self._memory.keep(value, what)
 
-    def recall(self, *, memory: str = RECORD_MEMORY) -> list[bytes]:
-        return self._memories[memory].recall()
+    def recall(self, what: Kept = Kept.CHECKPOINT) -> list[bytes]:
+        return self._memory.recall(what)
 
     # -- health and life -------------------------------------------------------------------------------------------
 

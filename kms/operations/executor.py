@@ -35,6 +35,7 @@ from accounts.row_seals import RowsForged
 from kms.audit import log
 from kms.audit.entry import AuditEntry, CallContext, Category, Outcome
 from kms.audit.errors import RecordUnavailable
+from kms.audit.folding import foldable
 from kms.audit.log import Verdict, group_commit
 from kms.audit.trust import trust
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -298,7 +299,10 @@ def _domain_error(raised: Exception) -> Exception:
 
 
 def _record_apart(entry: AuditEntry) -> None:
-    """In a transaction of its own: before the call's begins, or after it was rolled back."""
+    """In a transaction of its own: before the call's begins, or after it was rolled back. Strangers' share one."""
+    if foldable(entry):
+        group_commit().submit(entry, {})
+        return
     try:
         log.append(entry)
     except (DatabaseError, InterfaceError) as error:

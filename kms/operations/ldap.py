@@ -25,7 +25,8 @@ from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.directories import answering, asking
 from kms.operations.errors import InvalidRequest, NotFound
-from kms.operations.providers import Secrets, find_provider, parsed, provider_target
+from kms.operations.named_secrets import Secrets
+from kms.operations.providers import find_provider, parsed, provider_target
 from policies.permissions import Permission
 
 # What an administrator of the account may look for. Not passwords: a filter on one is a way to guess it.

@@ -9,33 +9,29 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin
 from uuid import UUID
 
-import msgspec
 from django.db.models import F, Q
 
-from accounts import outbound
 from accounts.clock import clock
 from accounts.models import Account
 from accounts.outbound import OutboundFailed, OutboundRefused
 from kms.audit.account_entries import end_of_record, entries_between
 from kms.audit.entry import Category, Outcome, Severity
-from kms.audit.formats import Format, SealedEntry, is_json, rendered, sealed_entry
-from kms.audit.models import LogSink, LogSinkKind
+from kms.audit.formats import SealedEntry, sealed_entry
+from kms.audit.models import LogSink
 from kms.audit.tree import RecordDamaged
 from kms.audit.trust import trust
 from kms.operations.alone import alone
 from kms.operations.authority import absent
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import NotFound
-from kms.operations.log_sinks import KEY, TOKEN, address, find_sink, opened_secrets, tls_trust
-from kms.operations.webhooks import headers_of
-from kms.secret import SecretBytes
+from kms.operations.log_deliveries import deliver
+from kms.operations.log_sinks import find_sink
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -46,119 +42,6 @@ MOST_ENTRIES, MOST_BYTES = 500, 512 * 1024
 TURN_SECONDS = 5.0
 WINDOW = 10_000
 RETRY_AFTER, RETRY_AT_MOST = timedelta(seconds=5), timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """A sink with its secrets opened, for the moment of a call."""
-
-    sink: LogSink
-    secrets: Mapping[str, SecretBytes]
-
-    @property
-    def form(self) -> Format:
-        return Format(self.sink.config["format"])
-
-    def hostname(self) -> str:
-        return outbound.own_name(qualified=self.sink.config["use_fqdn"])
-
-
-# -- a call --------------------------------------------------------------------------------------------------------
-
-
-def _deliver(sink: LogSink, entries: Sequence[SealedEntry], message: str) -> None:
-    """Returns when the receiver has taken them. ``message`` names them, the same each time that they are tried."""
-    receiver = Receiver(sink, opened_secrets(sink))
-    _DELIVERIES[LogSinkKind(sink.kind)](receiver, entries, message)
-
-
-def _post(receiver: Receiver, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    tls = receiver.sink.config.get("tls")
-    trust = None if tls is None else tls_trust(tls, receiver.secrets)
-    schemes = ("https",) if tls is None or trust is not None else ("http",)
-    answer = outbound.fetch(url, method="POST", body=body, headers=headers, trust=trust, schemes=schemes)
-    if not 200 <= answer.status < 300:
-        raise OutboundFailed(f"it answered {answer.status}")
-
-
-def _event(form: Format, entry: SealedEntry) -> Any:
-    """As it is inside of JSON: an object where the format is one, else text."""
-    text = rendered(form, entry)
-    return msgspec.Raw(text.encode()) if is_json(form) else text
-
-
-def _to_splunk(receiver: Receiver, entries: Sequence[SealedEntry], _message: str) -> None:
-    """Splunk's HTTP Event Collector: events one after the other, each with what it is to be indexed by."""
-    config, host = receiver.sink.config, receiver.hostname()
-    scheme = "http" if tls_trust(config["tls"], receiver.secrets) is None else "https"
-    url = urljoin(address(config["host"], config["port"], scheme), "services/collector/event")
-    body = b"\n".join(msgspec.json.encode(_splunk_event(receiver.form, entry, host, config)) for entry in entries)
-    token = receiver.secrets[TOKEN].reveal().decode()
-    _post(receiver, url, body, {"Authorization": f"Splunk {token}", "Content-Type": "application/json"})
-
-
-def _splunk_event(form: Format, entry: SealedEntry, host: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    index = {"index": config["index"]} if config["index"] else {}
-    return {
-        "time": entry.time.timestamp(),
-        "host": host,
-        "source": "keystead",
-        "sourcetype": f"keystead:{form}",
-        **index,
-        "event": _event(form, entry),
-        "fields": {"id": entry.id, "hash": entry.hash},
-    }
-
-
-def _to_webhook(receiver: Receiver, entries: Sequence[SealedEntry], message: str) -> None:
-    """Signed as Standard Webhooks 1.0 says."""
-    now = clock.now()
-    told = [{"id": each.id, "hash": each.hash, "entry": _event(receiver.form, each)} for each in entries]
-    data = {"account": str(receiver.sink.account_id), "format": receiver.form, "entries": told}
-    body = msgspec.json.encode({"type": "record.entries", "timestamp": now.isoformat(), "data": data})
-    headers = headers_of(message, body, receiver.secrets[KEY], now)
-    _post(receiver, receiver.sink.config["url"], body, headers)
-
-
-# -- syslog (RFC 5424, over TLS: RFC 5425) -------------------------------------------------------------------------
-
-_SYSLOG_SEVERITY = {Severity.INFO: 6, Severity.WARNING: 4, Severity.ERROR: 3, Severity.CRITICAL: 2}
-# 32473 is the enterprise number for those who have none (RFC 5612).
-_SD_ID = "keystead@32473"
-_SD_NAMES = ("account", "action", "outcome", "reason", "actor_kind", "actor")
-
-
-def _to_syslog(receiver: Receiver, entries: Sequence[SealedEntry], _message: str) -> None:
-    config, host = receiver.sink.config, receiver.hostname()
-    messages = [syslog_message(receiver.form, entry, host, config["facility"]) for entry in entries]
-    # RFC 5425 §4.3: octets are counted, so that no content is taken for the end of a message.
-    framed = b"".join(b"%d %b" % (len(message), message) for message in messages)
-    outbound.send(config["host"], config["port"], framed, trust=tls_trust(config["tls"], receiver.secrets))
-
-
-def syslog_message(form: Format, entry: SealedEntry, host: str, facility: int) -> bytes:
-    """Without a byte order mark, which readers of JSON and CEF trip over: to the RFC the text is any octets."""
-    fields = entry.fields
-    priority = facility * 8 + _SYSLOG_SEVERITY[Severity(fields["severity"])]
-    named = {"id": entry.id, "hash": entry.hash, **{name: fields[name] for name in _SD_NAMES}}
-    data = "".join(f' {name}="{_sd_value(str(value))}"' for name, value in named.items() if value is not None)
-    head = f"<{priority}>1 {fields['time']} {_printable(host, 255)} keystead - {_printable(fields['action'], 32)}"
-    return f"{head} [{_SD_ID}{data}] {rendered(form, entry)}".encode()
-
-
-def _sd_value(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
-
-
-def _printable(text: str, longest: int) -> str:
-    return "".join(sign for sign in text if "!" <= sign <= "~")[:longest] or "-"
-
-
-_DELIVERIES: Mapping[LogSinkKind, Callable[[Receiver, Sequence[SealedEntry], str], None]] = {
-    LogSinkKind.SYSLOG: _to_syslog,
-    LogSinkKind.SPLUNK: _to_splunk,
-    LogSinkKind.WEBHOOK: _to_webhook,
-}
 
 
 # -- turns ---------------------------------------------------------------------------------------------------------
@@ -216,7 +99,7 @@ def _ship_batch(row: LogSink, end: int) -> int:
         _advance(row, until)
         return 0
     batch = found[: _fitting([len(placed.entry.line) for placed in found])]
-    _deliver(row, [placed.entry for placed in batch], f"{row.id}.{batch[0].index}.{batch[-1].index}")
+    deliver(row, [placed.entry for placed in batch], f"{row.id}.{batch[0].index}.{batch[-1].index}")
     _advance(row, batch[-1].index + 1, delivered_at=clock.now(), attempts=0, not_before=None, last_error="")
     return len(batch)
 
@@ -280,7 +163,7 @@ def _afterwards(_carry_out: CarryOut, _command: TryLogSink, row: LogSink) -> Tri
 def _tried(row: LogSink) -> Tried:
     now = clock.now()
     try:
-        _deliver(row, [_test_entry(row.account_id, now)], f"{row.id}.test.{int(now.timestamp())}")
+        deliver(row, [_test_entry(row.account_id, now)], f"{row.id}.test.{int(now.timestamp())}")
     except (OutboundFailed, OutboundRefused) as error:
         return Tried(False, str(error))
     return Tried(True, "The receiver took the test entry")

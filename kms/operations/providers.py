@@ -5,8 +5,6 @@ What a kind's settings mean is accounts.sso's to know. It must not know the wire
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,19 +15,17 @@ from accounts.sso.kind import Config, ProviderFailed, SettingInvalid
 from accounts.sso.kinds import kind_of, known_kinds
 from kms.audit.entry import Category, Detail
 from kms.crypto.errors import ParameterInvalid
-from kms.objects import keystore
-from kms.objects.binding import secret_binding
 from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, Resolved, control
 from kms.operations.errors import Conflict, NotFound, ProviderUnavailable
-from kms.secret import SecretBytes
+from kms.operations.named_secrets import NamedSecrets, Secrets
 from policies.decision import Target
 from policies.permissions import Permission
 
 MAX_PROVIDERS = 32
 MAX_NAME, MAX_ICON = 256, 2048
 
-Secrets = Mapping[str, SecretBytes]
+_secrets = NamedSecrets("provider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def add(call: Call, kind: str, settings: ProviderSettings, *, enabled: bool = Tr
     row = IdentityProvider(id=uuid4(), account_id=call.account, kind=kind, enabled=enabled)
     row.name, row.icon_url = _name(settings.name), _icon(settings.icon_url)
     row.config = parsed(kind, settings.config, settings.secrets)
-    _seal(row, settings.secrets)
+    _secrets.seal(row, settings.secrets)
     row.save(force_insert=True)
     return row
 
@@ -188,16 +184,13 @@ def parsed(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any]) -> 
 
 
 def opened_secrets(row: IdentityProvider) -> dict[str, bytes]:
-    """A provider's secrets by name, for the moment in which they are used."""
-    if row.secret_sealed is None:
-        return {}
-    opened = keystore.unseal(bytes(row.secret_sealed), binding=_binding(row))
-    return {name: base64.b64decode(value) for name, value in json.loads(opened.reveal()).items()}
+    """A provider's secrets by name, for the moment in which they are used. Below us nobody knows their wrapper."""
+    return {name: secret.reveal() for name, secret in _secrets.opened(row).items()}
 
 
 def _reconfigure(row: IdentityProvider, config: Mapping[str, Any] | None, given: Secrets) -> None:
     """A secret goes to the addresses that it was given for. Elsewhere it would be handed to whoever changed them."""
-    kept = {name: SecretBytes(value) for name, value in opened_secrets(row).items()}
+    kept = _secrets.opened(row)
     wanted = row.config if config is None else config
     parsed_config = parsed(row.kind, wanted, {**kept, **given})
     known = kind_of(row.kind)
@@ -207,20 +200,7 @@ def _reconfigure(row: IdentityProvider, config: Mapping[str, Any] | None, given:
     if config is not None:
         row.config = parsed_config
     if given or (row.secret_sealed is not None and not kept):
-        _seal(row, {**kept, **given})
-
-
-def _seal(row: IdentityProvider, secrets: Secrets) -> None:
-    row.secret_version += 1
-    if not secrets:
-        row.secret_sealed = None
-        return
-    text = json.dumps({name: base64.b64encode(secrets[name].reveal()).decode() for name in sorted(secrets)})
-    row.secret_sealed = keystore.seal(SecretBytes(text.encode()), binding=_binding(row))
-
-
-def _binding(row: IdentityProvider) -> bytes:
-    return secret_binding(keystore.deployment_id(), "provider", row.id, row.secret_version)
+        _secrets.seal(row, {**kept, **given})
 
 
 def _name(name: str) -> str:

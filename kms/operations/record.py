@@ -18,6 +18,7 @@ from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, control
 from kms.operations.errors import NotFound
 from kms.operations.record_key import record_signer
+from kms.operations.witnesses import has_witnesses, standing
 from policies.permissions import Permission
 
 Proof = Mapping[str, Any]
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GetCheckpoint(Command):
-    """The newest signed checkpoint, with the key that it is verified by."""
+    """The newest signed checkpoint, with the key that it is verified by, and how far each witness has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ class ProveEntry(Command):
 
 def get_checkpoint(_call: Call, _command: GetCheckpoint, _payload: None) -> Proof:
     signer = record_signer()
-    return {"checkpoint": _sealed(bundle.newest).note, "key": verifier_key(signer.name, signer.spki)}
+    note = _sealed(lambda: bundle.noted(bundle.newest(witnessed=has_witnesses())))
+    return {"checkpoint": note, "key": verifier_key(signer.name, signer.spki), "witnesses": standing()}
 
 
 def prove_growth(_call: Call, command: ProveGrowth, _payload: None) -> Proof:
-    return _sealed(lambda: bundle.consistency(command.size))
+    return _sealed(lambda: bundle.consistency(command.size, witnessed=has_witnesses()))
 
 
 def prove_entry(call: Call, command: ProveEntry, _payload: None) -> Proof:
@@ -58,7 +60,7 @@ def prove_entry(call: Call, command: ProveEntry, _payload: None) -> Proof:
     leaf = None if row is None else AuditLeaf.objects.filter(sequence=row.sequence).first()
     if row is None or leaf is None:
         raise NotFound("The record has no such entry, or it is not sealed yet")
-    return _sealed(lambda: bundle.entry_proof(leaf))
+    return _sealed(lambda: bundle.entry_proof(leaf, witnessed=has_witnesses()))
 
 
 def _sealed(read: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""What the operator of the host does with the record: exports it for an auditor, and opens a new epoch of it.
+"""What the operator of the host does with the record: exports it for an auditor.
 
 No edge on the network reaches these. It must not know the wire or HTTP.
 """
@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from kms.audit import bundle
-from kms.audit.checkpoint import Checkpoint, verifier_key
+from kms.audit.checkpoint import verifier_key
 from kms.audit.entry import Category, Detail
-from kms.audit.merkle import Frontier
-from kms.audit.models import Sealing
-from kms.audit.sealer import origin
-from kms.audit.trust import epoch_of, last_known, packed
-from kms.objects import keystore
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.record_key import record_signer
-from kms.operations.row_key import forget_row_key
+from kms.operations.witnesses import has_witnesses
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -44,20 +39,6 @@ class Exported:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenEpoch(Command):
-    """Go on with the record as it is, although the token remembers another: after a restore from a backup.
-
-    The epoch's log is one of its own, so that every auditor sees that there was a break.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    epoch: int
-    size: int
-
-
 def export_record(_call: Call, command: ExportRecord, _payload: None) -> None:
     """What is asked for is recorded; it is written afterwards, as a long transaction would hold up the sealer."""
     try:
@@ -70,29 +51,14 @@ def export_record(_call: Call, command: ExportRecord, _payload: None) -> None:
 
 def write_bundle(_carry_out: CarryOut, command: ExportRecord, _nothing: None) -> Exported:
     signer = record_signer()
-    written = bundle.write(command.folder, start=command.start, old=command.old, progress=command.progress)
+    written = bundle.write(
+        command.folder,
+        start=command.start,
+        old=command.old,
+        witnessed=has_witnesses(),
+        progress=command.progress,
+    )
     return Exported(written, verifier_key(signer.name, signer.spki))
-
-
-def open_epoch(call: Call, _command: OpenEpoch, _payload: None) -> Checkpoint:
-    Sealing.objects.get_or_create(id=1)
-    state = Sealing.objects.select_for_update().get(id=1)
-    state.epoch = 1 + max(state.epoch, _remembered())
-    state.save()
-    call.details.update(epoch=state.epoch, size=state.size)
-    root = Frontier(state.size, map(bytes, state.frontier)).root()
-    return Checkpoint(origin(keystore.deployment_id(), state.epoch), state.size, root)
-
-
-def _remembered() -> int:
-    known = last_known(keystore.module().recall)
-    return 0 if known is None else epoch_of(known)
-
-
-def remember_epoch(_carry_out: CarryOut, _command: OpenEpoch, checkpoint: Checkpoint) -> Opened:
-    keystore.module().keep(packed(checkpoint))
-    forget_row_key()
-    return Opened(epoch_of(checkpoint), checkpoint.size)
 
 
 def _resolve(permission: Permission) -> Any:
@@ -115,8 +81,5 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         export_record,
         describe=_describe,
         afterwards=write_bundle,
-    ),
-    _operation(
-        OpenEpoch, "record.open-epoch", _resolve(Permission.RECORD_EPOCH), open_epoch, afterwards=remember_epoch
     ),
 )

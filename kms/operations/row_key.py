@@ -19,7 +19,7 @@ from accounts.models import Deployment
 from accounts.row_seals import KEY_BYTES, RowKey, RowsForged
 from kms.audit import fact_moves, log
 from kms.audit.merkle import Frontier
-from kms.hsm.module import ROW_KEY_MEMORY
+from kms.hsm.module import Kept
 from kms.objects import keystore
 from kms.objects.binding import secret_binding
 from kms.secret import SecretBytes
@@ -39,7 +39,7 @@ _BEGIN = "UPDATE audit_sealing SET facts = %s WHERE id = 1"
 
 def row_key() -> RowKey:
     """From the token, which must be there. RowsForged: the database's is not the one that the token remembers."""
-    remembered = [each for each in keystore.module().recall(memory=ROW_KEY_MEMORY) if each]
+    remembered = [each for each in keystore.module().recall(Kept.ROW_KEY) if each]
     with own_connection() as apart:
         identity, sealed = _kept(apart)
         if sealed is None:
@@ -50,7 +50,7 @@ def row_key() -> RowKey:
     key = RowKey(keystore.module().unseal(sealed or b"", binding=_binding(identity)).reveal())
     if not remembered:
         # Also after a crash between the two: a key that is there, and no token knows, was made by whoever died.
-        keystore.module().keep(key.fingerprint, memory=ROW_KEY_MEMORY)
+        keystore.module().keep(key.fingerprint, Kept.ROW_KEY)
     elif key.fingerprint not in remembered:
         raise RowsForged([identity])
     return key
@@ -59,7 +59,7 @@ def row_key() -> RowKey:
 def forget_row_key() -> None:
     """After a restore from a time before there was a key: the next start makes another, and seals what it finds."""
     if Deployment.objects.filter(row_key_sealed__isnull=True).exists():
-        keystore.module().keep(b"", memory=ROW_KEY_MEMORY)
+        keystore.module().keep(b"", Kept.ROW_KEY)
 
 
 def _kept(apart: psycopg.Connection[Any]) -> tuple[UUID, bytes | None]:

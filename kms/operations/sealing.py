@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import time
 
+from accounts import row_seals
 from accounts.clock import clock
+from accounts.row_seals import RowsForged
 from kms.audit import trust as trusting
 from kms.audit.checkpoint import Checkpoint
 from kms.audit.models import AuditCheckpoint
@@ -16,6 +18,7 @@ from kms.audit.sealer import Sealer, backlog
 from kms.audit.trust import KEEP_SECONDS, trust
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
+from kms.operations.witnesses import WitnessComparison
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class SealingTurns:
     def __init__(self) -> None:
         self._sealer: Sealer | None = None
         self._kept: tuple[float, int] | None = None
+        self._witnesses = WitnessComparison()
         trust.reason = _UNCOMPARED
 
     def turn(self) -> None:
@@ -51,7 +55,8 @@ class SealingTurns:
         trust.behind = behind
 
     def _compare(self) -> None:
-        reason = trusting.fault(trusting.last_known(keystore.module().recall))
+        known = trusting.last_known(keystore.module().recall)
+        reason = trusting.fault(known) or self._witnesses.fault() or _row_key_fault()
         if reason is not None and reason != trust.reason:
             logger.critical("the server is sealed: %s", reason)
         trust.reason = reason
@@ -71,6 +76,15 @@ class SealingTurns:
             return
         remember(Checkpoint(newest.origin, newest.size, bytes(newest.root)))
         self._kept = (time.monotonic(), newest.size)
+
+
+def _row_key_fault() -> str | None:
+    """A deployment's first start makes the key, before anybody is served."""
+    try:
+        row_seals.key()
+    except RowsForged:
+        return "The key that seals what decisions rest on is not the one that the token remembers"
+    return None
 
 
 def remember(checkpoint: Checkpoint) -> None:

@@ -29,7 +29,7 @@ from kms.audit.formats import (
     sealed_entry,
 )
 from kms.audit.leaf import line_of
-from kms.operations.log_shipping import syslog_message
+from kms.operations.log_deliveries import syslog_message
 from kms.operations.registry import OPERATIONS
 
 # What breaks lines, closes quotes, ends fields and starts formulas, beside anything else.

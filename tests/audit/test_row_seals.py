@@ -20,7 +20,7 @@ from accounts.models import App, AppGroup, Deployment, FactVersion, Membership
 from accounts.row_seals import RowsForged, verified
 from accounts.sealed_tables import SEALED
 from kms.audit.models import AuditRecord
-from kms.hsm.module import ROW_KEY_MEMORY
+from kms.hsm.module import Kept
 from kms.objects import keystore
 from kms.operations.accounts import GetAccount
 from kms.operations.executor import execute
@@ -243,17 +243,17 @@ def test_no_second_key_is_made_where_the_token_remembers_one(root: Root) -> None
         assert Deployment.objects.get().row_key_sealed is None
     finally:
         root.execute("UPDATE accounts_deployment SET row_key_sealed = %s", [kept])
-    assert row_key().fingerprint in keystore.module().recall(memory=ROW_KEY_MEMORY)
+    assert row_key().fingerprint in keystore.module().recall(Kept.ROW_KEY)
 
 
 def test_a_key_that_the_token_does_not_remember_is_not_taken() -> None:
-    remembered = keystore.module().recall(memory=ROW_KEY_MEMORY)[0]
-    keystore.module().keep(bytes(32), memory=ROW_KEY_MEMORY)
+    remembered = keystore.module().recall(Kept.ROW_KEY)[0]
+    keystore.module().keep(bytes(32), Kept.ROW_KEY)
     try:
         with pytest.raises(RowsForged):
             row_key()
     finally:
-        keystore.module().keep(remembered, memory=ROW_KEY_MEMORY)
+        keystore.module().keep(remembered, Kept.ROW_KEY)
     assert row_key().fingerprint == row_seals.key().fingerprint
 
 

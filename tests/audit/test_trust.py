@@ -18,8 +18,8 @@ from kms.audit.trust import packed, trust
 from kms.objects import keystore
 from kms.operations import health
 from kms.operations.accounts import GetAccount
+from kms.operations.epochs import Opened, OpenEpoch
 from kms.operations.executor import execute
-from kms.operations.record_host import Opened, OpenEpoch
 from kms.operations.rescue import host
 from kms.operations.sealing import SealingTurns, remember
 from tests.audit.test_sealing import written

@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance.server import CHECKOUT, RunningServer
 from tests.faults.conftest import Workplace, database, workplace
 from tests.faults.test_sigkill import Writers
+from tests.kit.witnesses import witnessing
 
 VERIFIER = CHECKOUT / "kms" / "audit" / "keystead_verify.py"
 KILLS = 3
@@ -138,3 +139,47 @@ def test_a_database_that_was_set_back_is_not_served_until_an_epoch_is_opened(
     broken = verified("bundle", tmp_path / "after", "--key", set_back, "--old", tmp_path / "before" / "checkpoint")
     assert broken.returncode == 1
     assert "two logs" in broken.stdout
+
+
+def test_a_host_that_was_set_back_token_and_all_is_found_by_its_witness(server: RunningServer, tmp_path: Path) -> None:
+    """A snapshot of the whole machine, restored: nothing on it remembers, and the server would serve."""
+    key = exported_key(server, tmp_path)
+    with witnessing(tmp_path / "witness", key) as running:
+        named = {"KEYSTEAD_WITNESSES": f"{running.key} {running.url}", "KEYSTEAD_WITNESS_SECONDS": "1"}
+        server.stop()
+        server.start(env=named)
+        server.stop()
+        for part in ("postgres", "token"):
+            _copy(server.data / part, tmp_path / part)
+        server.start()
+        place = workplace(server, "witnessed")
+        for _ in range(20):
+            place.administrator()("GET", "/sys/v1/groups")
+        size = sealed_now(server)
+        _until_witnessed(server, size)
+        server.stop()
+        for part in ("postgres", "token"):
+            shutil.rmtree(server.data / part)
+            _copy(tmp_path / part, server.data / part)
+
+        server.start(health=503)
+        assert "set back" in server.output
+        assert "witness.example/w1 has witnessed" in server.output
+        assert "Epoch 2" in server.command("open_epoch")
+        _until_every_worker_serves(server)
+
+
+def exported_key(server: RunningServer, folder: Path) -> str:
+    sealed_now(server)
+    return exported(server, folder / "for its key")
+
+
+def _until_witnessed(server: RunningServer, size: int) -> None:
+    deadline = time.monotonic() + 30
+    with database(server) as connection:
+        while time.monotonic() < deadline:
+            found = connection.execute("SELECT max(checkpoint_id) FROM audit_cosignature").fetchone()
+            if found is not None and (found[0] or 0) >= size:
+                return
+            time.sleep(0.2)
+    raise AssertionError(f"the record is not witnessed; the server said:\n{server.output}")

@@ -33,7 +33,8 @@ from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
 from kms.operations.log_shipping import LogShipper, Tried, TryLogSink
-from kms.operations.log_sinks import CLIENT_KEY, KEY, MAX_SINKS, TOKEN, SinkChange, SinkSettings, change_sinks
+from kms.operations.log_sink_kinds import CLIENT_KEY, KEY, TOKEN
+from kms.operations.log_sinks import MAX_SINKS, SinkChange, SinkSettings, change_sinks
 from kms.operations.record_key import record_signer
 from kms.secret import SecretBytes
 from tests.kit.certificates import leaf

@@ -15,7 +15,8 @@ from kms.api.wire.auth_ldap import TlsConfig, tls_config, wire_tls_config
 from kms.api.wire.base import Endpoint, Request, Response, WireCall, WireError, path_id, unsupported, wire_time
 from kms.audit.models import LogSinkKind
 from kms.operations.log_shipping import Tried, TryLogSink
-from kms.operations.log_sinks import FACILITIES, KEY, TOKEN, SinkChange, SinkSettings, SinkView
+from kms.operations.log_sink_kinds import FACILITIES, KEY, TOKEN
+from kms.operations.log_sinks import SinkChange, SinkSettings, SinkView
 from kms.secret import SecretBytes
 
 _FACILITY_NAMES = ("User", *(f"Local{number}" for number in range(8)))

@@ -17,7 +17,7 @@ from psycopg import sql
 from kms.config.database import DatabaseAddress
 
 # The server role may add and read.
-APPEND_ONLY = ("audit_entry", "audit_leaf", "audit_node", "audit_checkpoint", "audit_signature")
+APPEND_ONLY = ("audit_entry", "audit_leaf", "audit_node", "audit_checkpoint", "audit_signature", "audit_cosignature")
 READ_ONLY = ("django_migrations",)  # it may read
 
 # Any number will do, as long as everybody who migrates takes the same: "keystead" on a telephone's keys, shortened.

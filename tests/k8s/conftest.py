@@ -1,0 +1,60 @@
+"""One real server for the folder; each test's place on it is its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.server import RunningServer
+from tests.kit.kms_plugin import KmsPlace, RunningPlugin
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    data = Path(tempfile.mkdtemp(prefix="keystead-k8s-"))
+    running = RunningServer(data)
+    try:
+        running.start()
+        yield running
+        if running.process is not None:
+            running.stop()
+    finally:
+        running.remove()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture
+def place(server: RunningServer) -> KmsPlace:
+    return KmsPlace(server, "etcd")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for a socket's: pytest's own are too long for sun_path."""
+    folder = Path(tempfile.mkdtemp(prefix="kms-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def plugin_of(short: Path, place: KmsPlace) -> Iterator[Callable[..., RunningPlugin]]:
+    """Makes plugins, which are gone after the test."""
+    made: list[RunningPlugin] = []
+
+    def make(**settings: Any) -> RunningPlugin:
+        made.append(RunningPlugin(short / f"p{len(made)}", settings.pop("place", place), **settings))
+        return made[-1]
+
+    yield make
+    for plugin in made:
+        plugin.remove()
+
+
+@pytest.fixture
+def plugin(plugin_of: Callable[..., RunningPlugin]) -> RunningPlugin:
+    return plugin_of().start()
