@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Model)
 KEY_BYTES = 32
+# Subjects that are read at once, where all are.
+_PAGE = 1000
 _FORMAT = b"keystead facts v1"
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -279,11 +281,11 @@ def forget(subjects: Iterable[UUID]) -> None:
         connection.facts_forgotten.extend(gone)  # type: ignore[attr-defined]  # kms.config.database_engine's
 
 
-def seal_all(cursor: psycopg.Cursor[Any], sealed_by: RowKey, page: int = 1000) -> Iterator[list[Moved]]:
+def seal_all(cursor: psycopg.Cursor[Any], sealed_by: RowKey) -> Iterator[list[Moved]]:
     """Seal what is there, as it is: once, when a deployment gets its key."""
     subjects = cursor.execute("SELECT subject FROM accounts_factversion").fetchall()
-    for first in range(0, len(subjects), page):
-        images = _images(cursor.connection, _NAMED, [[row[0] for row in subjects[first : first + page]]])
+    for first in range(0, len(subjects), _PAGE):
+        images = _images(cursor.connection, _NAMED, [[row[0] for row in subjects[first : first + _PAGE]]])
         seals = [sealed_by.seal(image) for image in images]
         cursor.execute(_SEAL, [[image.subject for image in images], seals])
         yield [Moved(i.subject, None, (i.version or 0, seal)) for i, seal in zip(images, seals, strict=True)]
@@ -298,11 +300,14 @@ ON CONFLICT (subject) DO UPDATE SET version = accounts_factversion.version + 1, 
 
 def reseal(subjects: Sequence[UUID]) -> list[Moved]:
     """Seal subjects as they are, forged or not, for an operator who has looked. In the current transaction."""
-    images = images_by(_raw(), subjects)
-    known = [image.subject for image in images if image.version is not None or image.rows]
-    with connection.cursor() as cursor:
-        cursor.execute(_MOVE, [known])
-        moved = images_by(_raw(), known)
-        seals = [key().seal(image) for image in moved]
-        cursor.execute(_SEAL, [known, seals])
-    return [Moved(image.subject, None, (image.version or 0, seal)) for image, seal in zip(moved, seals, strict=True)]
+    resealed: list[Moved] = []
+    for first in range(0, len(subjects), _PAGE):
+        there = images_by(_raw(), subjects[first : first + _PAGE])
+        known = [image.subject for image in there if image.version is not None or image.rows]
+        with connection.cursor() as cursor:
+            cursor.execute(_MOVE, [known])
+            images = images_by(_raw(), known)
+            seals = [key().seal(image) for image in images]
+            cursor.execute(_SEAL, [[image.subject for image in images], seals])
+        resealed += [Moved(i.subject, None, (i.version or 0, seal)) for i, seal in zip(images, seals, strict=True)]
+    return resealed

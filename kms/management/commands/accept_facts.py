@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from kms.operations.errors import NotFound
 from kms.operations.executor import execute
-from kms.operations.facts_host import AcceptFacts
+from kms.operations.facts_host import AcceptFacts, SweepFacts
 from kms.operations.rescue import host
 
 
@@ -21,11 +21,15 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("subjects", nargs="+", type=UUID, metavar="ID", help="as `manage.py sweep_facts` says them")
+        parser.add_argument("subjects", nargs="*", type=UUID, metavar="ID", help="as `manage.py sweep_facts` says them")
+        parser.add_argument("--all", action="store_true", help="whatever a sweep finds now, without a look at it")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if bool(options["subjects"]) is options["all"]:
+            raise CommandError("Name the subjects, or say --all")
         try:
-            accepted: int = execute(host(), AcceptFacts(tuple(dict.fromkeys(options["subjects"]))))
+            subjects = execute(host(), SweepFacts()).found if options["all"] else options["subjects"]
+            accepted: int = execute(host(), AcceptFacts(tuple(dict.fromkeys(subjects))))
         except NotFound as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{accepted} subjects are taken as they are.")
