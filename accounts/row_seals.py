@@ -240,6 +240,7 @@ class _Before:
         with self._lock:
             if self._connection is None or self._connection.closed or self._connection.broken:
                 self._connection = own_connection()
+                self._connection.execute("SET plan_cache_mode = force_generic_plan")
             return images_by(self._connection, subjects)
 
     def close(self) -> None:

@@ -39,6 +39,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with transaction.atomic(using=self.alias):
             return execute(sql, params, many, context)
 
+    def _configure_connection(self, connection: Any) -> bool:
+        """The one statement that is prepared is planned once: it is wide, and its plan depends on no value."""
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        super()._configure_connection(connection)  # type: ignore[misc]  # untyped in the stubs
+        return True
+
     def _commit(self) -> None:
         if self.facts_moved:
             try:
