@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 CLIENTS := .venv-clients
 KRYOPTIC := .kryoptic
+VERSITYGW := .versitygw
 BIN := $(VENV)/bin
 # Options for `manage.py run`, e.g. make run ARGS="--admin-email me@example.org"
 ARGS ?=
@@ -21,6 +22,7 @@ ldap: $(VENV)/.run-lock $(VENV)/.ldap-lock ## Add sign-on by LDAP to the environ
 
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
 	@sh tests/tools.sh
+	@sh tests/kit/versitygw/build.sh $(VERSITYGW) || [ $$? = 3 ]
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use
@@ -64,7 +66,7 @@ lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hash
 	done
 
 clean: ## Remove environments and caches; the data folder stays
-	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) .node .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) $(VERSITYGW) .node .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is as good as its lock file: the stamp is a copy of the lock that was installed, so that a checkout with

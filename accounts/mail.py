@@ -1,4 +1,4 @@
-"""Mails that carry a code or announce an invitation: their text, and the back end that needs no mail server.
+"""Mails that carry a code, announce an invitation or tell news: their text, and the back end that needs no mail server.
 
 It must not know when they are due, and it decides nothing about who gets one.
 """
@@ -15,18 +15,20 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.console import EmailBackend as ConsoleBackend
 from django.template.loader import render_to_string
 
-from accounts.models import CodePurpose
+from accounts.models import CodePurpose, NewsPurpose
 
-SUBJECTS = {
+SUBJECTS: dict[CodePurpose | NewsPurpose, str] = {
     CodePurpose.INVITATION: "You are invited to Keystead",
     CodePurpose.CONFIRM_EMAIL: "Confirm your address for Keystead",
     CodePurpose.RESET_PASSWORD: "Set a new password for Keystead",
+    NewsPurpose.LOG_LAGGING: "A receiver of your log in Keystead gets nothing",
 }
 # Where the console lets a person use the code. It is in the fragment, which no server and no log sees.
-PAGES = {
+PAGES: dict[CodePurpose | NewsPurpose, str] = {
     CodePurpose.INVITATION: "/accept-invitation",
     CodePurpose.CONFIRM_EMAIL: "/confirm-email",
     CodePurpose.RESET_PASSWORD: "/reset-password",
+    NewsPurpose.LOG_LAGGING: "/account",
 }
 _LONGEST_NAME = 80
 
@@ -43,7 +45,7 @@ class StandardErrorBackend(ConsoleBackend):
 class Mail:
     """One mail's facts. Without a ``code`` it only tells: the person has a password already."""
 
-    purpose: CodePurpose
+    purpose: CodePurpose | NewsPurpose
     to: str
     user: UUID
     public_url: str

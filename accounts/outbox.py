@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from accounts.models import CodePurpose, OutgoingMail, User
+from accounts.models import CodePurpose, NewsPurpose, OutgoingMail, User
 
 # Nobody's mailbox is to be filled by others. An hour's share, and what of it one account may use in ten minutes.
 HOUR, MOST_IN_AN_HOUR = timedelta(hours=1), 10
@@ -24,7 +24,12 @@ _LOCK_CLASS = 6245  # "mail" on a telephone's keys; every process takes the same
 
 
 def ask(
-    purpose: CodePurpose, email: str, now: datetime, *, user: UUID | None = None, account: UUID | None = None
+    purpose: CodePurpose | NewsPurpose,
+    email: str,
+    now: datetime,
+    *,
+    user: UUID | None = None,
+    account: UUID | None = None,
 ) -> bool:
     """Have a mail sent. One that is due already will do. False when the address has had its share for now."""
     with connection.cursor() as cursor:  # lock, then look: there is no row yet to lock

@@ -100,6 +100,12 @@ class CodePurpose(models.TextChoices):
     RESET_PASSWORD = "reset-password"  # noqa: S105 - a purpose's name
 
 
+class NewsPurpose(models.TextChoices):
+    """What a mail tells that carries no code."""
+
+    LOG_LAGGING = "log-lagging"
+
+
 @part_of("user_id")
 class OneTimeCode(models.Model):
     """A code that was mailed: good once, for one purpose, one person and one address. Only a digest is kept."""
@@ -124,7 +130,7 @@ class OutgoingMail(models.Model):
     is not theirs yet. What was sent is kept for an hour, because it counts: nobody's mailbox is to be filled.
     """
 
-    purpose = models.CharField(max_length=16, choices=CodePurpose.choices)
+    purpose = models.CharField(max_length=16, choices=[*CodePurpose.choices, *NewsPurpose.choices])
     email = models.EmailField(max_length=254)
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="+")
     account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")

@@ -230,7 +230,8 @@ def query_of(text: str) -> dict[str, str]:
 def _rendered(endpoint: Endpoint, result: Any) -> Outgoing:
     body = endpoint.from_result(result)
     if endpoint.content_type:
-        return Outgoing(endpoint.status, body, endpoint.content_type)
+        headers = (("Cache-Control", endpoint.cache),) if endpoint.cache else ()
+        return Outgoing(endpoint.status, body, endpoint.content_type, headers)
     return Outgoing(endpoint.status, b"" if body is None else _encode(body))
 
 

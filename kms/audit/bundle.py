@@ -14,7 +14,7 @@ from pathlib import Path
 from django.db.models import Count
 
 from kms.audit import tree
-from kms.audit.merkle import complete_subtrees, consistency_proof, inclusion_proof
+from kms.audit.merkle import complete_subtrees, consistency_proof, inclusion_proof, leaf_hash
 from kms.audit.models import AuditLeaf, AuditSignature
 
 # Evidence may be so much older than the newest checkpoint, for the sake of what witnesses have signed.
@@ -42,6 +42,16 @@ def newest(*, covering: int = 0, witnessed: bool = False) -> AuditSignature:
     return counted.first() or found
 
 
+def covering(size: int, *, witnessed: bool = False) -> AuditSignature:
+    """The smallest signed checkpoint over at least so many entries; the newest, where none is so large.
+
+    With ``witnessed`` the smallest that was cosigned, where one was.
+    """
+    rows = AuditSignature.objects.select_related("checkpoint").order_by("checkpoint").filter(checkpoint__gte=size)
+    cosigned = rows.filter(checkpoint__cosignatures__isnull=False).first() if witnessed else None
+    return cosigned or rows.first() or newest(witnessed=witnessed)
+
+
 def noted(signed: AuditSignature) -> str:
     """The note with the lines of whoever cosigned it."""
     lines = signed.checkpoint.cosignatures.order_by("witness").values_list("line", flat=True)
@@ -55,12 +65,15 @@ def write(
     old: int = 0,
     witnessed: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
+    upto: AuditSignature | None = None,
+    shown: Callable[[bytes], bool] = lambda _line: True,
 ) -> int:
-    """A bundle of the entries from ``start`` to the newest checkpoint; ``old`` is the size that the auditor knows.
+    """A bundle of the entries from ``start`` to a checkpoint, ``upto`` or the newest.
 
-    Returns how many entries are in it. ``progress`` is told every 10,000.
+    ``old`` is the size that the auditor knows. Returns how many entries are in it. ``progress`` is told every 10,000.
+    Of an entry that is not to be ``shown`` there is the hash alone.
     """
-    signed = newest(covering=max(start, old), witnessed=witnessed)
+    signed = upto or newest(covering=max(start, old), witnessed=witnessed)
     size = signed.checkpoint_id
     if not 0 <= start <= size or old > size:
         raise NothingSealed
@@ -72,7 +85,7 @@ def write(
         _write_json(folder / "consistency.json", {"proof": encoded(consistency_proof(read, old, start))})
     with (folder / "entries.jsonl").open("wb") as file:
         for number, line in enumerate(tree.lines(start, size), 1):
-            file.write(line + b"\n")
+            file.write((line if shown(line) else _withheld(line)) + b"\n")
             if number % 10_000 == 0:
                 progress(number)
     # Last: a folder without a checkpoint is one that was not finished.
@@ -97,6 +110,10 @@ def consistency(old: int, *, witnessed: bool = False) -> dict[str, object]:
         raise NothingSealed
     proof = consistency_proof(tree.reader(), old, signed.checkpoint_id)
     return {"checkpoint": noted(signed), "proof": encoded(proof)}
+
+
+def _withheld(line: bytes) -> bytes:
+    return b'{"leaf":"' + base64.b64encode(leaf_hash(line)) + b'"}'
 
 
 def encoded(hashes: Iterable[bytes]) -> list[str]:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.db import connection
 
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from accounts.row_seals import Moved, RowKey, State
@@ -31,8 +32,9 @@ NONCE_BYTES = 12
 
 
 def record(moves: Sequence[Moved]) -> None:
-    """In the current transaction."""
-    log.append(*entries_of(moves))
+    """In the current transaction of the default connection, which may be about to commit."""
+    with connection.cursor() as cursor:
+        log.append_through(cursor, *entries_of(moves))
 
 
 def entries_of(moves: Sequence[Moved]) -> list[AuditEntry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,6 +73,17 @@ def is_json(form: Format) -> bool:
     return form in (Format.JSON, Format.OCSF)
 
 
+def document(form: Format, entries: Sequence[SealedEntry]) -> bytes:
+    """Entries as one file, a line each; CSV says first what its columns are."""
+    lines = [*heading(form), *(rendered(form, entry) for entry in entries)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def heading(form: Format) -> tuple[str, ...]:
+    """The lines that a file begins with."""
+    return (_csv_line(CSV_COLUMNS),) if form is Format.CSV else ()
+
+
 def _json_line(entry: SealedEntry) -> str:
     return entry.line.decode()
 
@@ -95,10 +106,6 @@ CSV_COLUMNS = (
 )
 # What a spreadsheet computes; and the sign that keeps it from that, so that taking it off gives what was there.
 _FORMULA, _QUIETER = ("=", "+", "-", "@", "\t", "\r", "'"), "'"
-
-
-def csv_header() -> str:
-    return _csv_line(CSV_COLUMNS)
 
 
 def _csv(entry: SealedEntry) -> str:

@@ -45,6 +45,7 @@ SILENCE = timedelta(minutes=5)
 LARGEST = 2**63 - 1
 RESULTS = ("holds", "does not hold", "unreadable")  # by exit status
 _SIZE = re.compile("0|[1-9][0-9]{0,18}")
+_WITHHELD = re.compile(rb'\{"leaf":"([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)"\}')
 _TIME = re.compile(rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6})Z"')
 
 
@@ -279,6 +280,7 @@ class Summary:
     checkpoint: Checkpoint
     entries: int = 0
     silences: tuple[str, ...] = ()
+    withheld: int = 0
 
 
 def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
@@ -288,7 +290,7 @@ def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
         _demand_one_log(old, new)
     before = read_json(folder / "before.json")
     tree = Tree(_number(before, "size"), _hashes(before, "hashes"))
-    start, met, silences = tree.size, False, _Silences()
+    start, met, silences, hidden = tree.size, False, _Silences(), 0
     if old is not None and old.size < start:
         start_point = Checkpoint(new.origin, tree.size, tree.root())
         check_consistency(old, start_point, _hashes(read_json(folder / "consistency.json"), "proof"))
@@ -297,8 +299,11 @@ def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
         _same(old, tree)
         met = True
     for line in read_lines(folder / "entries.jsonl"):
-        tree.append(leaf_hash(line))
-        silences.see(line, tree.size)
+        hashed = withheld(line)
+        tree.append(leaf_hash(line) if hashed is None else hashed)
+        if hashed is None:
+            silences.see(line, tree.size)
+        hidden += hashed is not None
         if old is not None and tree.size == old.size:
             _same(old, tree)
             met = True
@@ -308,7 +313,13 @@ def verify_bundle(folder: Path, key: Key, old: Checkpoint | None) -> Summary:
         raise DoesNotHold("the entries are not those that the checkpoint was signed over")
     if old is not None and not met:
         raise DoesNotHold(f"the older checkpoint is over {old.size} entries: more than there are now")
-    return Summary(new, tree.size - start, tuple(silences.found))
+    return Summary(new, tree.size - start, tuple(silences.found), hidden)
+
+
+def withheld(line: bytes) -> bytes | None:
+    """The hash of an entry that is not for this auditor, and is there so that the others can be verified."""
+    found = _WITHHELD.fullmatch(line)
+    return _base64(found[1].decode()) if found else None
 
 
 def verify_entry(proof: dict[str, Any], key: Key) -> Summary:
@@ -442,8 +453,8 @@ def main(arguments: list[str]) -> int:
             return selftest(read_json(wanted.path))
         if wanted.key is None:
             raise Unreadable("--key is needed: the verifier key as you were given it")
-        key = Key.parse(_given(wanted.key))
-        witnesses = tuple(Witness.parse(_given(each)) for each in wanted.witness)
+        key = Key.parse(given(wanted.key))
+        witnesses = tuple(Witness.parse(given(each)) for each in wanted.witness)
         old = opened(read_text(wanted.old), key) if wanted.old else None
         summary = _verified(wanted.what, wanted.path, replace(key, witnesses=witnesses), old)
     except DoesNotHold as error:
@@ -454,6 +465,8 @@ def main(arguments: list[str]) -> int:
         return 2
     for silence in summary.silences:
         print(f"note: {silence}")
+    if summary.withheld:
+        print(f"note: of {summary.withheld} entries there is the hash alone: they are withheld from you")
     seen = "" if old is None else f", and extends the {old.size} entries of the older checkpoint"
     seen += "".join(f", witnessed by {each.name}" for each in witnesses)
     print(f"holds: {summary.entries} entries under {summary.checkpoint.origin}, size {summary.checkpoint.size}{seen}")
@@ -478,7 +491,7 @@ def selftest(published: dict[str, Any]) -> int:
     return min(wrong, 1)
 
 
-def _given(text: str) -> str:
+def given(text: str) -> str:
     """A key, or what the file of this name holds."""
     try:
         return Path(text).read_bytes().decode()

@@ -69,8 +69,8 @@ def append(*entries: AuditEntry) -> None:
         cursor.execute(_APPEND, rows.columns_of(entries))
 
 
-def append_through(cursor: psycopg.Cursor[Any], *entries: AuditEntry) -> None:
-    """The same in the transaction of another connection."""
+def append_through(cursor: Any, *entries: AuditEntry) -> None:
+    """The same in the transaction of a cursor, another connection's perhaps."""
     cursor.execute(_APPEND, rows.columns_of(entries))
 
 

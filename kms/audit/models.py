@@ -155,10 +155,12 @@ class LogSinkKind(models.TextChoices):
     SYSLOG = "syslog"
     SPLUNK = "splunk"
     WEBHOOK = "webhook"
+    S3 = "s3"
 
 
 class LogSink(models.Model):
-    """Where an account's entries are sent, and how far that has come: ``position`` is the next leaf to look at.
+    """Where an account's entries are sent, and how far that has come: ``position`` is the next leaf to look at,
+    ``batch_end`` the leaf after the batch that is being sent, which stays the same however often it is tried.
 
     ``config`` has the kind's settings (kms/operations/log_sinks.py); its secrets are sealed apart.
     """
@@ -172,10 +174,13 @@ class LogSink(models.Model):
     secret_version = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     position = models.BigIntegerField()
+    batch_end = models.BigIntegerField(null=True)
     delivered_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=256, blank=True, default="")
+    # Since when the account has been told that entries do not arrive (kms/operations/log_watch.py).
+    lagging_since = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "audit_sink"

@@ -12,6 +12,7 @@ from kms.audit.leaf import SELECTED, line_of
 from kms.audit.merkle import Read, folded, leaf_hash
 from kms.audit.models import AuditLeaf, AuditNode
 from kms.audit.sealer import KEPT_LEVELS
+from kms.audit.tiles import WIDTH, Tile
 
 _LINES = (
     f"SELECT hash, {SELECTED} FROM audit_leaf JOIN audit_entry USING (sequence) "  # noqa: S608 - built from constants
@@ -42,6 +43,17 @@ def _subtree(level: int, index: int) -> bytes:
     if len(found) != last - first:
         raise RecordDamaged(f"the tree lacks hashes at level {level}, index {index}")
     return folded(found)
+
+
+def tile_hashes(tile: Tile) -> bytes:
+    """The tile's bytes: the rows of its level, one after the other, as they are kept."""
+    first = tile.index * WIDTH
+    rows: QuerySet[Any] = AuditNode.objects.filter(level=tile.level) if tile.level else AuditLeaf.objects.all()
+    here = rows.filter(index__gte=first, index__lt=first + tile.width).order_by("index")
+    found = [bytes(each) for each in here.values_list("hash", flat=True)]
+    if len(found) != tile.width:
+        raise RecordDamaged(f"the tree lacks hashes of the tile {tile}")
+    return b"".join(found)
 
 
 class RecordDamaged(Exception):

@@ -209,6 +209,12 @@ VARIABLES: tuple[Variable, ...] = (
         "How many of `KEYSTEAD_EPOCH_OFFICERS` have to sign.",
     ),
     Variable(
+        "KEYSTEAD_LOG_ALARM_MINUTES",
+        values.between(1, 1440),
+        "15",
+        "How long an account's log may wait for a receiver before its administrators are told.",
+    ),
+    Variable(
         "KEYSTEAD_MAX_BODY",
         values.between(1024, 1024**3),
         "4194304",
@@ -252,6 +258,7 @@ class Environment:
     smtp: values.MailServer | None
     smtp_password_file: Path | None
     mail_from: str
+    log_alarm_minutes: int
     witnesses: tuple[Witness, ...]
     witness_seconds: int
     witness_required: bool
@@ -334,6 +341,7 @@ def _assemble(given: dict[str, Any]) -> Environment:
         smtp=given["KEYSTEAD_SMTP_URL"],
         smtp_password_file=given["KEYSTEAD_SMTP_PASSWORD_FILE"],
         mail_from=given["KEYSTEAD_MAIL_FROM"],
+        log_alarm_minutes=given["KEYSTEAD_LOG_ALARM_MINUTES"],
         witnesses=given["KEYSTEAD_WITNESSES"] or (),
         witness_seconds=given["KEYSTEAD_WITNESS_SECONDS"],
         witness_required=given["KEYSTEAD_WITNESS_REQUIRED"] == "yes",

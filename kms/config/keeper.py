@@ -9,6 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -16,6 +17,7 @@ from django.db import close_old_connections
 from kms.operations.fact_sweep import FactSweeper
 from kms.operations.keeper import Keeper
 from kms.operations.log_shipping import LogShipper
+from kms.operations.log_watch import LogWatch
 from kms.operations.mailing import Mailer
 from kms.operations.notice_mails import NoticeMailer
 from kms.operations.sealing import SealingTurns
@@ -31,6 +33,7 @@ SWEEP_SECONDS = 60.0
 COMPARE_SECONDS = 10.0
 # A sink that does not answer holds up one of them.
 SHIPPERS = 2
+WATCH_SECONDS = 15.0
 
 
 def start(seconds: float) -> threading.Thread:
@@ -44,6 +47,8 @@ def start(seconds: float) -> threading.Thread:
     _thread("witness caller", settings.KEYSTEAD.witness_seconds, WitnessCaller().turn)
     for number in range(SHIPPERS):
         _thread(f"log shipper {number}", MAIL_SECONDS, LogShipper().turn)
+    watch = LogWatch(timedelta(minutes=settings.KEYSTEAD.log_alarm_minutes))
+    _thread("log watch", WATCH_SECONDS, watch.turn)
     return _thread("keeper", seconds, Keeper().turn)
 
 

@@ -23,14 +23,14 @@ from accounts.outbound import OutboundFailed, OutboundRefused
 from kms.audit.account_entries import end_of_record, entries_between
 from kms.audit.entry import Category, Outcome, Severity
 from kms.audit.formats import SealedEntry, sealed_entry
-from kms.audit.models import LogSink
+from kms.audit.models import LogSink, LogSinkKind
 from kms.audit.tree import RecordDamaged
 from kms.audit.trust import trust
 from kms.operations.alone import alone
 from kms.operations.authority import absent
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
 from kms.operations.errors import NotFound
-from kms.operations.log_deliveries import deliver
+from kms.operations.log_deliveries import Batch, deliver
 from kms.operations.log_sinks import find_sink
 from policies.decision import Target
 from policies.permissions import Permission
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 MOST_ENTRIES, MOST_BYTES = 500, 512 * 1024
 TURN_SECONDS = 5.0
 WINDOW = 10_000
+# How long an entry waits for others to become one object with.
+GATHER = timedelta(seconds=30)
 RETRY_AFTER, RETRY_AT_MOST = timedelta(seconds=5), timedelta(minutes=10)
 
 
@@ -70,8 +72,12 @@ class LogShipper:
 
 
 def _due(end: int, now: datetime) -> list[tuple[UUID, int]]:
-    waiting = LogSink.objects.filter(Q(not_before=None) | Q(not_before__lte=now), enabled=True, position__lt=end)
+    waiting = LogSink.objects.filter(_may_be_called(now), position__lt=end)
     return list(waiting.order_by("attempts", "position").values_list("id", "attempts"))
+
+
+def _may_be_called(now: datetime) -> Q:
+    return Q(enabled=True) & (Q(not_before=None) | Q(not_before__lte=now))
 
 
 def _lock_of(sink: UUID) -> int:
@@ -82,7 +88,7 @@ def _ship(sink: UUID, end: int) -> Iterator[int]:
     """Batch by batch, each on the sink as it is then."""
     over = time.monotonic() + TURN_SECONDS
     while time.monotonic() < over:
-        row = LogSink.objects.filter(id=sink, enabled=True).first()
+        row = LogSink.objects.filter(_may_be_called(clock.now()), id=sink).first()
         if row is None or row.position >= end:
             return
         try:
@@ -93,15 +99,29 @@ def _ship(sink: UUID, end: int) -> Iterator[int]:
 
 
 def _ship_batch(row: LogSink, end: int) -> int:
-    until = min(row.position + WINDOW, end)
+    until = row.batch_end or min(row.position + WINDOW, end)
     found = entries_between(row.account_id, row.position, until, most=MOST_ENTRIES)
     if not found:
         _advance(row, until)
         return 0
     batch = found[: _fitting([len(placed.entry.line) for placed in found])]
-    deliver(row, [placed.entry for placed in batch], f"{row.id}.{batch[0].index}.{batch[-1].index}")
-    _advance(row, batch[-1].index + 1, delivered_at=clock.now(), attempts=0, not_before=None, last_error="")
+    full = len(found) == MOST_ENTRIES or len(batch) < len(found)
+    if row.batch_end is None and not full and _gathers(row, batch[0].entry.time):
+        return 0
+    first, last = batch[0].index, batch[-1].index
+    # Noted before it is sent: whoever tries it after us sends the same entries by the same name.
+    if not LogSink.objects.filter(id=row.id, position=row.position).update(batch_end=last + 1):
+        return 0
+    deliver(row, Batch(f"{first:012}-{last:012}", [placed.entry for placed in batch]))
+    _advance(row, last + 1, delivered_at=clock.now(), attempts=0, not_before=None, last_error="")
     return len(batch)
+
+
+def _gathers(row: LogSink, since: datetime) -> bool:
+    """Whether more entries are waited for, where each batch becomes a thing of its own."""
+    if row.kind != LogSinkKind.S3 or clock.now() >= since + GATHER:
+        return False
+    return bool(LogSink.objects.filter(id=row.id).update(not_before=since + GATHER))
 
 
 def _fitting(sizes: Sequence[int]) -> int:
@@ -117,7 +137,7 @@ def _fitting(sizes: Sequence[int]) -> int:
 
 def _advance(row: LogSink, position: int, **noted: Any) -> None:
     """From where it was: somebody who was faster is not set back."""
-    LogSink.objects.filter(id=row.id, position=row.position).update(position=position, **noted)
+    LogSink.objects.filter(id=row.id, position=row.position).update(position=position, batch_end=None, **noted)
 
 
 def _failed(row: LogSink, error: Exception) -> None:
@@ -163,7 +183,7 @@ def _afterwards(_carry_out: CarryOut, _command: TryLogSink, row: LogSink) -> Tri
 def _tried(row: LogSink) -> Tried:
     now = clock.now()
     try:
-        deliver(row, [_test_entry(row.account_id, now)], f"{row.id}.test.{int(now.timestamp())}")
+        deliver(row, Batch(f"test.{int(now.timestamp())}", [_test_entry(row.account_id, now)]))
     except (OutboundFailed, OutboundRefused) as error:
         return Tried(False, str(error))
     return Tried(True, "The receiver took the test entry")

@@ -24,13 +24,19 @@ from kms.audit.formats import Format
 from kms.audit.models import LogSinkKind
 from kms.crypto.errors import ParameterInvalid
 from kms.operations.named_secrets import Secrets
+from kms.operations.object_store import Bucket
 from kms.operations.webhooks import LONGEST_KEY, SHORTEST_KEY
 from kms.secret import SecretBytes
 
-TOKEN, KEY, CLIENT_KEY = "token", "key", "client_key"
+TOKEN, KEY, CLIENT_KEY, SECRET_KEY = "token", "key", "client_key", "secret_access_key"
 # RFC 5424 §6.2.1, of those that the vendor's clients may choose: user, and local 0 to 7.
 FACILITIES = (1, *range(16, 24))
 _TOKEN = re.compile(rb"[\x21-\x7e]{1,256}")
+# What goes into a signature's header and an object's key as it is.
+_REGION, _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}"), re.compile(r"[A-Za-z0-9._~+=@:-]{1,128}")
+_BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"(?!/|.*//|(.*/)?\.{1,2}/)[A-Za-z0-9!_.*'()/-]{0,256}")
+LONGEST_RETENTION = 36_500  # days
 _DISABLED, _REQUIRED = "disabled", "required"
 
 
@@ -74,6 +80,51 @@ def _webhook(given: Given, _secrets: frozenset[str]) -> Config:
     url = given.text("url", needed=True)
     outbound.check_url(url)
     return _ended(given, {"url": url})
+
+
+def _s3(given: Given, secrets: frozenset[str]) -> Config:
+    endpoint, tls = _endpoint(given, secrets)
+    config = {
+        "endpoint": endpoint,
+        "tls": tls,
+        "region": _matching(given, "region", _REGION) or "us-east-1",
+        "bucket": _matching(given, "bucket", _BUCKET, needed=True),
+        "prefix": _matching(given, "prefix", _PREFIX),
+        "addressing_style": given.choice("addressing_style", "path", "virtual", default="path"),
+        "access_key_id": _matching(given, "access_key_id", _KEY_ID, needed=True),
+        "retention_days": given.number("retention_days", lowest=0, highest=LONGEST_RETENTION) or 0,
+    }
+    outbound.check_url(bucket_of(config).url(), schemes=("http",) if tls["mode"] == _DISABLED else ("https",))
+    return _ended(given, config)
+
+
+def _endpoint(given: Given, secrets: frozenset[str]) -> tuple[str, Config]:
+    """An origin as it is signed: in lower case, without the port that is its scheme's."""
+    url = given.text("endpoint", needed=True).lower()
+    tls = given.mapping("tls")
+    outbound.check_url(url, schemes=("https", "http"))
+    parts = urlsplit(url)
+    if parts.path not in ("", "/") or parts.query or parts.hostname is None:
+        raise SettingInvalid("endpoint is https://host or https://host:port and nothing more")
+    if parts.scheme == "http":
+        tls = tls or {"mode": _DISABLED}
+    config = _tls(tls, secrets, parts.hostname)
+    if (parts.scheme == "http") != (config["mode"] == _DISABLED):
+        raise SettingInvalid("endpoint starts with https://, or without TLS, to this machine only, with http://")
+    own = parts.port in (None, 443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{parts.netloc.rpartition(':')[0] if own and parts.port else parts.netloc}", config
+
+
+def _matching(given: Given, name: str, pattern: re.Pattern[str], *, needed: bool = False) -> str:
+    value = given.text(name, needed=needed)
+    if value and not pattern.fullmatch(value):
+        raise SettingInvalid(f"{name} is too long, or has characters that it cannot have")
+    return value
+
+
+def bucket_of(config: Config) -> Bucket:
+    virtual = config["addressing_style"] == "virtual"
+    return Bucket(config["endpoint"], config["region"], config["bucket"], virtual=virtual)
 
 
 def _ended(given: Given, config: Config) -> Config:
@@ -143,6 +194,11 @@ def _check_token(token: SecretBytes) -> None:
         raise SettingInvalid("token is 1 to 256 characters of ASCII without blanks")
 
 
+def _check_secret_key(key: SecretBytes) -> None:
+    if not _TOKEN.fullmatch(key.reveal()):
+        raise SettingInvalid("secret_access_key is 1 to 256 characters of ASCII without blanks")
+
+
 def _check_key(key: SecretBytes) -> None:
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
         raise SettingInvalid(f"The webhook's key is {SHORTEST_KEY} to {LONGEST_KEY} bytes")
@@ -152,10 +208,15 @@ def _place_of(config: Config) -> Hashable:
     return config["host"].lower(), config["port"], repr(config["tls"])
 
 
+def _bucket_at(config: Config) -> Hashable:
+    return bucket_of(config), repr(config["tls"])
+
+
 KINDS: Mapping[LogSinkKind, Kind] = MappingProxyType(
     {
         LogSinkKind.SYSLOG: Kind(_syslog, _place_of),
         LogSinkKind.SPLUNK: Kind(_splunk, _place_of, {TOKEN: _check_token}),
+        LogSinkKind.S3: Kind(_s3, _bucket_at, {SECRET_KEY: _check_secret_key}),
         LogSinkKind.WEBHOOK: Kind(_webhook, lambda config: config["url"], {KEY: _check_key}),
     }
 )

@@ -107,10 +107,10 @@ def _set(row: LogSink, wanted: SinkSettings) -> None:
 
 def sinks_of(call: Call, account: Account) -> tuple[SinkView, ...]:
     rows = LogSink.objects.filter(account=account).order_by("created_at", "id")
-    return tuple(_view(row, call.now) for row in rows)
+    return tuple(view_of(row, call.now) for row in rows)
 
 
-def _view(row: LogSink, now: datetime) -> SinkView:
+def view_of(row: LogSink, now: datetime) -> SinkView:
     lag = lag_of(row.account_id, row.position)
     behind = 0 if lag.since is None else max(0, int((now - lag.since).total_seconds()))
     return SinkView(row, lag.entries, behind)

@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts import codes, outbox
 from accounts.clock import clock
 from accounts.mail import Mail
-from accounts.models import CodePurpose, Membership, OneTimeCode, OutgoingMail, User
+from accounts.models import CodePurpose, Membership, NewsPurpose, OneTimeCode, OutgoingMail, User
 from kms.operations.alone import alone
 
 logger = logging.getLogger(__name__)
@@ -69,13 +69,16 @@ class Mailer:
             if user is None or not OutgoingMail.objects.select_for_update().filter(pk=row.pk).exists():
                 outbox.sent(row, now)
                 return None
-            code, text = None, None
-            if row.purpose != CodePurpose.INVITATION or _needs_password(user):
-                purpose = CodePurpose(row.purpose)
+            code, text, purpose = None, None, purpose_of(row)
+            if isinstance(purpose, CodePurpose) and (purpose is not CodePurpose.INVITATION or _needs_password(user)):
                 code, text = codes.make(purpose, user, now, email=row.email, account=row.account_id)
             name = "" if row.account is None else row.account.name
-            mail = Mail(CodePurpose(row.purpose), row.email, user.id, self._public_url, text, name)
+            mail = Mail(purpose, row.email, user.id, self._public_url, text, name)
             return _Prepared(row, mail, code)
+
+
+def purpose_of(row: OutgoingMail) -> CodePurpose | NewsPurpose:
+    return CodePurpose(row.purpose) if row.purpose in CodePurpose.values else NewsPurpose(row.purpose)
 
 
 def _addressee(row: OutgoingMail) -> User | None:
@@ -90,11 +93,18 @@ def _has_reason(row: OutgoingMail, user: User) -> bool:
         return _invited(row, user)
     if row.purpose == CodePurpose.CONFIRM_EMAIL:
         return _unconfirmed(row, user)
+    if row.purpose in NewsPurpose.values and not _is_member(row, user):
+        return False
     return user.email == row.email
 
 
 def _invited(row: OutgoingMail, user: User) -> bool:
     return Membership.objects.filter(user=user, account=row.account, invitation_pending=True).exists()
+
+
+def _is_member(row: OutgoingMail, user: User) -> bool:
+    own = Membership.objects.filter(user=user, account=row.account, account__enabled=True)
+    return own.filter(enabled=True, invitation_pending=False).exists()
 
 
 def _unconfirmed(row: OutgoingMail, user: User) -> bool:

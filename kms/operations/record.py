@@ -1,4 +1,4 @@
-"""The record as evidence: its newest checkpoint, that it extends an older one, and that an entry is in it.
+"""The record as evidence: its newest checkpoint, that it extends an older one, that an entry is in it, and its tiles.
 
 Whoever reads an account's log may have the proofs of its entries; a checkpoint says nothing of anybody. It must not
 know the wire or HTTP.
@@ -14,6 +14,8 @@ from kms.audit import bundle
 from kms.audit.checkpoint import verifier_key
 from kms.audit.entry import Category
 from kms.audit.models import AuditLeaf, AuditRecord
+from kms.audit.tiles import Tile
+from kms.audit.tree import tile_hashes
 from kms.operations.authority import resolve_on_account
 from kms.operations.command import Call, Command, Operation, control
 from kms.operations.errors import NotFound
@@ -44,6 +46,13 @@ class ProveEntry(Command):
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class GetTile(Command):
+    """Hashes of the tree, for whoever computes proofs themselves. They say nothing of the entries."""
+
+    tile: Tile
+
+
 def get_checkpoint(_call: Call, _command: GetCheckpoint, _payload: None) -> Proof:
     signer = record_signer()
     note = _sealed(lambda: bundle.noted(bundle.newest(witnessed=has_witnesses())))
@@ -63,6 +72,13 @@ def prove_entry(call: Call, command: ProveEntry, _payload: None) -> Proof:
     return _sealed(lambda: bundle.entry_proof(leaf, witnessed=has_witnesses()))
 
 
+def get_tile(_call: Call, command: GetTile, _payload: None) -> bytes:
+    size = _sealed(bundle.newest).checkpoint_id
+    if not command.tile.within(size):
+        raise NotFound("The record has no such tile yet")
+    return tile_hashes(command.tile)
+
+
 def _sealed(read: Callable[[], T]) -> T:
     try:
         return read()
@@ -76,4 +92,5 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(GetCheckpoint, "record.checkpoint", _on_record, get_checkpoint),
     _operation(ProveGrowth, "record.prove-growth", _on_record, prove_growth),
     _operation(ProveEntry, "record.prove-entry", _on_record, prove_entry),
+    _operation(GetTile, "record.tile", _on_record, get_tile),
 )

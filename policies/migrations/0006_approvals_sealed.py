@@ -1,4 +1,4 @@
-"""Requests for approval and the votes on them are sealed like what decisions rest on (accounts 0017)."""
+"""Requests for approval and the votes on them are sealed like what decisions rest on (accounts 0018)."""
 
 from importlib import import_module
 
@@ -10,7 +10,7 @@ TRIGGERS = (("policies_approvalrequest", "id"), ("policies_approval", "request_i
 
 
 class Migration(migrations.Migration):
-    dependencies = [("policies", "0005_protection"), ("accounts", "0017_row_seals")]
+    dependencies = [("policies", "0005_protection"), ("accounts", "0018_row_seals")]
 
     operations = [
         migrations.RunSQL(create(table, column), f"DROP TRIGGER fact_version ON {table}") for table, column in TRIGGERS

@@ -36,6 +36,15 @@ GLOBAL = {"mode": "required", "validate_hostname": True, "ca": {"ca_set": "globa
 SPLUNK: dict[str, Any] = {"host": "splunk.example.org", "port": 8088, "tls": GLOBAL, "index": "main", "token": TOKEN}
 SYSLOG: dict[str, Any] = {"host": "logs.example.org", "port": 6514, "tls": GLOBAL, "facility": "Local3"}
 WEBHOOK: dict[str, Any] = {"url": "https://siem.example.org/in?key=secret", "key": f"whsec_{KEY}"}
+S3: dict[str, Any] = {
+    "endpoint": "https://s3.example.org",
+    "region": "eu-central-1",
+    "bucket": "logs",
+    "prefix": "keystead/",
+    "access_key_id": "AKIAEXAMPLE",
+    "secret_access_key": "canary-secret-access-key",
+    "retention_days": 365,
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +122,24 @@ def test_what_is_ours_is_apart_from_what_the_vendors_clients_read(administrator:
     assert (one["last_error"], one["delivered_at"]) == (None, None)
 
 
+def test_a_bucket_is_shown_as_it_was_given_but_for_its_secret(administrator: Login, tenant: Tenant) -> None:
+    sink = added(administrator, tenant, s3={**S3, "format": "csv"})
+    shown = account(administrator, tenant)
+    assert shown["logging_configs"] == {}
+    one = shown["log_shipping"][sink]
+    given = {name: value for name, value in S3.items() if name != "secret_access_key"}
+    common = {"kind": "s3", "format": "csv", "enabled": True, "tls": GLOBAL, "addressing_style": "path"}
+    expected = {**given, **common}
+    assert {name: one[name] for name in expected} == expected
+    changed = change(administrator, tenant, mod_logging_configs={sink: {"s3": {"retention_days": 0}}})
+    assert changed.status_code == 200, changed.text
+    assert account(administrator, tenant)["log_shipping"][sink]["retention_days"] == 0
+
+
 def test_secrets_are_never_shown_and_lie_sealed(administrator: Login, tenant: Tenant, tmp_path: Path) -> None:
     certificate, key = (base64.b64encode(path.read_bytes()).decode() for path in leaf("us", None).files(tmp_path))
     tls = {**GLOBAL, "client_cert": certificate, "client_key": key}
-    for config in ({"splunk": SPLUNK}, {"webhook": WEBHOOK}, {"syslog": {**SYSLOG, "tls": tls}}):
+    for config in ({"splunk": SPLUNK}, {"webhook": WEBHOOK}, {"s3": S3}, {"syslog": {**SYSLOG, "tls": tls}}):
         answered = change(administrator, tenant, add_logging_configs=[config])
         assert answered.status_code == 200, answered.text
     shown = json.dumps(account(administrator, tenant))
@@ -158,6 +181,12 @@ MALFORMED: dict[str, Any] = {
     "a short key": {"webhook": {**WEBHOOK, "key": "AAAA"}},
     "a key that is no base64": {"webhook": {**WEBHOOK, "key": "!"}},
     "a format that is none": {"webhook": {**WEBHOOK, "format": "xml"}},
+    "a bucket without TLS": {"s3": {**S3, "endpoint": "http://s3.example.org"}},
+    "a bucket without its secret": {"s3": {**S3, "secret_access_key": None}},
+    "a bucket that is a path": {"s3": {**S3, "bucket": "../logs"}},
+    "a bucket's style that is none": {"s3": {**S3, "addressing_style": "auto"}},
+    "a bucket for ever": {"s3": {**S3, "retention_days": 10**9}},
+    "a bucket inside": {"s3": {**S3, "endpoint": "https://10.1.2.3"}},
     "a token with a line's end": {"splunk": {**SPLUNK, "token": "a\r\nX: y"}},
 }
 

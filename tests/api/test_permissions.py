@@ -391,6 +391,7 @@ CASES: dict[str, Case] = {
     "GetCheckpoint": Case("alice", 200, 200, path=sealed_entry),
     "ProveGrowth": Case("alice", 200, 200, path=sealed_entry, query="size=1"),
     "ProveEntry": Case("alice", 200, path=sealed_entry),
+    "GetTile": Case("alice", 200, 200, path=lambda w: {**sealed_entry(w), "tile": "0/000.p/1"}),
     "GetAppAggregate": Case("alice", 200, 200),
     "GetGroupAggregate": Case("alice", 200, 200),
     "GetAppStats": Case("alice", 200, 404),

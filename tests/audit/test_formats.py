@@ -23,7 +23,7 @@ from kms.audit.formats import (
     EVENT_CLASSES,
     Format,
     SealedEntry,
-    csv_header,
+    heading,
     is_json,
     rendered,
     sealed_entry,
@@ -104,7 +104,7 @@ def test_an_id_is_a_uuid_around_the_sequence(sequence: int) -> None:
 
 
 def parsed_csv(text: str) -> dict[str, str]:
-    header, row = csv.reader(io.StringIO(f"{csv_header()}\r\n{text}\r\n", newline=""), strict=True)
+    header, row = csv.reader(io.StringIO(f"{heading(Format.CSV)[0]}\r\n{text}\r\n", newline=""), strict=True)
     return {name: cell.removeprefix("'") for name, cell in zip(header, row, strict=True)}
 
 

@@ -72,6 +72,7 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         "asked for": secrets.token_bytes(32),
         "webhook key": secrets.token_bytes(32),
         "sink's key": secrets.token_bytes(32),
+        "store's key": secrets.token_urlsafe(24).encode(),
         "sink's token": secrets.token_urlsafe(24).encode(),
         "password": secrets.token_urlsafe(24).encode(),
         "wrong password": secrets.token_urlsafe(24).encode(),
@@ -124,7 +125,7 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
         body = {"key": {"kid": aes}, "alg": "AES", "mode": mode, "plain": text("batched")}
         item = {"method": "POST", "operation": "/crypto/v1/encrypt", "body": body}
         assert client("POST", "/batch/v1", {"SingleItem": item}).status == 200
-    _settings(administrator, text, canaries["sink's token"].decode())
+    _settings(administrator, text, canaries["sink's token"].decode(), canaries["store's key"].decode())
     _asked_for(administrator, text("asked for"))
     user = {"user_email": "canary@example.org", "user_password": canaries["password"].decode()}
     assert administrator("POST", "/sys/v1/users/invite", user).status == 201
@@ -145,13 +146,15 @@ def test_canaries_are_found_nowhere(server: RunningServer) -> None:
     assert not leaks
 
 
-def _settings(administrator: Client, text: Callable[[str], str], token: str) -> None:
+def _settings(administrator: Client, text: Callable[[str], str], token: str, secret: str) -> None:
     """Where approvals and the log are told of."""
     (account,) = administrator("GET", "/sys/v1/users/accounts").json
     url = "https://hooks.example.org/keystead"
     tls = {"mode": "required", "validate_hostname": True, "ca": {"ca_set": "global_roots"}}
     splunk = {"host": "splunk.example.org", "port": 8088, "index": "main", "token": token, "tls": tls}
+    bucket = {"endpoint": "https://s3.example.org", "bucket": "logs", "access_key_id": "keystead"}
     sinks = [{"webhook": {"url": url, "key": text("sink's key")}}, {"splunk": splunk}]
+    sinks.append({"s3": {**bucket, "secret_access_key": secret}})
     change = {"approval_webhook": {"url": url, "key": text("webhook key")}, "add_logging_configs": sinks}
     reply = administrator("PATCH", f"/sys/v1/accounts/{account}", change)
     assert reply.status == 200, reply.text

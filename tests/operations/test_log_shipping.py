@@ -33,7 +33,7 @@ from kms.operations.errors import AccessDenied, Conflict, NotFound
 from kms.operations.executor import execute
 from kms.operations.groups import UpdateGroup
 from kms.operations.log_shipping import LogShipper, Tried, TryLogSink
-from kms.operations.log_sink_kinds import CLIENT_KEY, KEY, TOKEN
+from kms.operations.log_sink_kinds import CLIENT_KEY, KEY, SECRET_KEY, TOKEN
 from kms.operations.log_sinks import MAX_SINKS, SinkChange, SinkSettings, change_sinks
 from kms.operations.record_key import record_signer
 from kms.secret import SecretBytes
@@ -47,7 +47,8 @@ from tests.kit.urls import FORBIDDEN_URLS, forbidden_resolver
 
 CANARY = "canary-token-3f9a71c2"
 SIGNING_KEY = b"canary-key-of-thirty-two-bytes!!"
-SYSLOG, SPLUNK, WEBHOOK = LogSinkKind.SYSLOG, LogSinkKind.SPLUNK, LogSinkKind.WEBHOOK
+SYSLOG, SPLUNK, WEBHOOK, S3 = LogSinkKind.SYSLOG, LogSinkKind.SPLUNK, LogSinkKind.WEBHOOK, LogSinkKind.S3
+BUCKET = {"bucket": "logs", "access_key_id": "keystead"}
 
 
 @pytest.fixture(scope="module")
@@ -498,6 +499,7 @@ def test_no_address_inside_is_taken_in_any_spelling(tenant: Tenant, authority: A
             host = url.removeprefix("https://").removesuffix("/")
             wanted.append(splunk_settings(8088, authority, host=host))
             wanted.append(SinkSettings(SYSLOG, {"host": host, "port": 6514, "tls": tls(authority)}))
+        wanted.append(SinkSettings(S3, {**BUCKET, "endpoint": url}, {SECRET_KEY: SecretBytes(b"x")}))
         for each in wanted:
             with pytest.raises(ParameterInvalid):
                 change_sinks(tenant.account, SinkChange(add=(each,)))
@@ -510,9 +512,15 @@ def test_a_name_that_leads_inside_is_not_called_when_it_is_shipped(
 ) -> None:
     settings.KEYSTEAD = dataclasses.replace(settings.KEYSTEAD, outbound_allow=Reachable())
     place = {"host": "metadata.example.org", "port": 443, "tls": tls(authority)}
-    config = {"url": "https://metadata.example.org/"} if kind == WEBHOOK else place
-    secrets = {WEBHOOK: {KEY: SecretBytes(SIGNING_KEY)}, SPLUNK: {TOKEN: SecretBytes(b"token")}}.get(kind, {})
-    sink = add(tenant, SinkSettings(kind, config, secrets))
+    url = "https://metadata.example.org/"
+    config = {WEBHOOK: {"url": url}, S3: {**BUCKET, "endpoint": url}}.get(kind, place)
+    secrets = {
+        WEBHOOK: {KEY: SecretBytes(SIGNING_KEY)},
+        SPLUNK: {TOKEN: SecretBytes(b"token")},
+        S3: {SECRET_KEY: SecretBytes(b"key")},
+    }
+    monkeypatch.setattr(log_shipping, "GATHER", timedelta())
+    sink = add(tenant, SinkSettings(kind, config, secrets.get(kind, {})))
     monkeypatch.setattr(socket, "getaddrinfo", forbidden_resolver)
     monkeypatch.setattr(socket, "create_connection", _die)
     assert ship() == 0

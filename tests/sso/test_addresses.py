@@ -133,6 +133,7 @@ NEVER_CALLED = {
     "Subject.ip_address": "compared with a certificate's",
     "SyslogLoggingConfig.use_fqdn_hostname": "a flag",
     "SplunkLoggingConfig.use_fqdn_hostname": "a flag",
+    "S3LoggingConfig.addressing_style": "one of two words",
 }
 # Settings that are swept, with the same addresses, where what is sent to them is tested.
 SWEPT_THERE = {
@@ -140,6 +141,7 @@ SWEPT_THERE = {
     "WebhookLoggingConfig.url": test_log_shipping,
     "SplunkLoggingConfig.host": test_log_shipping,
     "SyslogLoggingConfig.host": test_log_shipping,
+    "S3LoggingConfig.endpoint": test_log_shipping,
 }
 _WORDS = ("url", "uri", "endpoint", "issuer", "host", "address", "metadata_location")
 

@@ -56,7 +56,8 @@ class Endpoint:
     ``lean`` routes are also served past Django, at the ASGI layer. ``optional_body`` allows an empty one.
     ``anonymous`` routes are carried out as nobody: the credential they come with is what the command is about.
     Parameters in the path are ids, but for those named in ``text``. The items of a ``batch`` are requests themselves.
-    With a ``content_type`` the response is bytes of that type and no JSON.
+    With a ``content_type`` the response is bytes of that type and no JSON. ``cache`` is the response's Cache-Control,
+    for what may be kept; without it nothing is.
     """
 
     operation: str
@@ -72,6 +73,7 @@ class Endpoint:
     text: frozenset[str] = frozenset()
     batch: bool = False
     content_type: str = ""
+    cache: str = ""
     _decoder: list[msgspec.json.Decoder[Any]] = field(default_factory=list, compare=False, repr=False)
 
     def decode(self, body: bytes) -> Any:

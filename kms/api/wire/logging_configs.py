@@ -1,7 +1,7 @@
 """Where an account's log is sent, on the wire: the vendor's shapes for syslog and Splunk, and what is ours.
 
-Ours are ``webhook`` beside them, a ``format`` in each, and in the account's answer ``log_shipping``, apart from the
-vendor's ``logging_configs``, whose readers take no shape that they do not know.
+Ours are ``webhook`` and ``s3`` beside them, a ``format`` in each, and in the account's answer ``log_shipping``, apart
+from the vendor's ``logging_configs``, whose readers take no shape that they do not know.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kms.api.wire.auth_ldap import TlsConfig, tls_config, wire_tls_config
 from kms.api.wire.base import Endpoint, Request, Response, WireCall, WireError, path_id, unsupported, wire_time
 from kms.audit.models import LogSinkKind
 from kms.operations.log_shipping import Tried, TryLogSink
-from kms.operations.log_sink_kinds import FACILITIES, KEY, TOKEN
+from kms.operations.log_sink_kinds import FACILITIES, KEY, SECRET_KEY, TOKEN
 from kms.operations.log_sinks import SinkChange, SinkSettings, SinkView
 from kms.secret import SecretBytes
 
@@ -23,6 +23,11 @@ _FACILITY_NAMES = ("User", *(f"Local{number}" for number in range(8)))
 _FACILITY = dict(zip(_FACILITY_NAMES, FACILITIES, strict=True))
 _WIRE_FACILITY = {ours: theirs for theirs, ours in _FACILITY.items()}
 _KEY_PREFIX = "whsec_"
+
+_SHOWN_OF_S3 = (
+    *("endpoint", "region", "bucket", "prefix", "addressing_style"),
+    *("access_key_id", "retention_days"),
+)
 
 FormatName = Literal["json", "csv", "cef", "ocsf"]
 
@@ -59,10 +64,30 @@ class WebhookLoggingConfig(Request):
     format: FormatName | None = None
 
 
+class S3LoggingConfig(Request):
+    """A bucket of an S3-compatible store. ``secret_access_key`` is not shown again; without it the one there stays.
+
+    ``retention_days`` locks each object for so long (Object Lock, COMPLIANCE); 0 is not at all.
+    """
+
+    enabled: bool | None = None
+    endpoint: str | None = None
+    tls: TlsConfig | None = None
+    region: str | None = None
+    bucket: str | None = None
+    prefix: str | None = None
+    addressing_style: Literal["path", "virtual"] | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    retention_days: int | None = None
+    format: FormatName | None = None
+
+
 class LoggingConfig(Request):
     syslog: SyslogLoggingConfig | None = None
     splunk: SplunkLoggingConfig | None = None
     webhook: WebhookLoggingConfig | None = None
+    s3: S3LoggingConfig | None = None
     stackdriver: Any = None
     azure_log_analytics: Any = None
     azure_log_ingestion: Any = None
@@ -83,13 +108,15 @@ def _settings(body: LoggingConfig) -> SinkSettings:
         azure_log_analytics=body.azure_log_analytics,
         azure_log_ingestion=body.azure_log_ingestion,
     )
-    given = [each for each in (body.syslog, body.splunk, body.webhook) if each is not None]
+    given = [each for each in (body.syslog, body.splunk, body.webhook, body.s3) if each is not None]
     if len(given) != 1:
-        raise WireError("Invalid request: a logging configuration is one of syslog, splunk and webhook")
+        raise WireError("Invalid request: a logging configuration is one of syslog, splunk, webhook and s3")
     (one,) = given
     if isinstance(one, SyslogLoggingConfig):
         return _syslog(one)
-    return _splunk(one) if isinstance(one, SplunkLoggingConfig) else _webhook(one)
+    if isinstance(one, SplunkLoggingConfig):
+        return _splunk(one)
+    return _webhook(one) if isinstance(one, WebhookLoggingConfig) else _s3(one)
 
 
 def _syslog(given: SyslogLoggingConfig) -> SinkSettings:
@@ -123,12 +150,20 @@ def _webhook(given: WebhookLoggingConfig) -> SinkSettings:
     return SinkSettings(LogSinkKind.WEBHOOK, {"url": given.url, "format": given.format}, secrets, given.enabled)
 
 
+def _s3(given: S3LoggingConfig) -> SinkSettings:
+    tls, secrets = (None, {}) if given.tls is None else tls_config(given.tls)
+    if given.secret_access_key:
+        secrets[SECRET_KEY] = SecretBytes(given.secret_access_key.encode())
+    config = {name: getattr(given, name) for name in (*_SHOWN_OF_S3, "format")}
+    return SinkSettings(LogSinkKind.S3, {**config, "tls": tls}, secrets, given.enabled)
+
+
 # -- responses -----------------------------------------------------------------------------------------------------
 
 
 def wire_configs(sinks: tuple[SinkView, ...]) -> dict[str, Any]:
     """Those that the vendor's clients know. Tokens and keys are never shown."""
-    known = (view.row for view in sinks if view.row.kind != LogSinkKind.WEBHOOK)
+    known = (view.row for view in sinks if view.row.kind in (LogSinkKind.SYSLOG, LogSinkKind.SPLUNK))
     return {str(row.id): {row.kind: _wire_config(row.enabled, row.config)} for row in known}
 
 
@@ -158,11 +193,17 @@ def _wire_sink(view: SinkView) -> dict[str, Any]:
         "enabled": row.enabled,
         "entries_behind": view.entries_behind,
         "seconds_behind": view.seconds_behind,
+        "failed_attempts": row.attempts,
         "last_error": row.last_error or None,
         "delivered_at": wire_time(row.delivered_at),
         "next_attempt_at": wire_time(row.not_before),
+        "lagging_since": wire_time(row.lagging_since),
     }
-    return {**shown, "url": row.config["url"]} if row.kind == LogSinkKind.WEBHOOK else shown
+    if row.kind == LogSinkKind.WEBHOOK:
+        return {**shown, "url": row.config["url"]}
+    if row.kind == LogSinkKind.S3:
+        return {**shown, **{name: row.config[name] for name in _SHOWN_OF_S3}, "tls": wire_tls_config(row.config["tls"])}
+    return shown
 
 
 class TriedResult(Response, omit_defaults=False):

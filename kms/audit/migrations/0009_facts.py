@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0006_cosignatures"), ("accounts", "0017_row_seals")]
+    dependencies = [("audit", "0008_s3_sink"), ("accounts", "0018_row_seals")]
 
     operations = [
         migrations.AddField(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from tests.audit.verifier_vectors.world import (
@@ -52,6 +53,7 @@ def cases() -> Iterator[Case]:
     yield from _files()
     yield from _beginnings()
     yield from _older()
+    yield from _withheld()
 
 
 def _good() -> Iterator[Case]:
@@ -118,6 +120,31 @@ def _rechained() -> Iterator[Case]:
             checkpoint=note(text),
             files=parts,
         )
+
+
+def _withheld() -> Iterator[Case]:
+    """Entries that are not for this auditor: their hashes stand for them."""
+
+    def lines(at: int, hashed: bytes) -> bytes:
+        leaf = compact({"leaf": encoded([hashed])[0]}).replace(" ", "").encode()
+        return jsonl([*LINES[START:at], leaf, *LINES[at + 1 :]])
+
+    told = "note: of 1 entries there is the hash alone"
+    yield bundle().but(
+        "withheld-seen", "one from before the earlier visit", told, HOLDS, entries=lines(4, leaf_hash(LINES[4]))
+    )
+    yield bundle().but("withheld-new", "a later one", told, HOLDS, entries=lines(8, leaf_hash(LINES[8])))
+    yield bundle().but("withheld-other-seen", "another's hash", REWRITTEN, entries=lines(4, leaf_hash(LINES[3])))
+    yield bundle().but("withheld-other-new", "another's hash", NOT_THOSE, entries=lines(8, leaf_hash(LINES[7])))
+    good = lines(8, leaf_hash(LINES[8]))
+    bits = re.sub(rb"(.)=\"}", lambda found: bytes([found[1][0] + 1]) + b'="}', good)
+    for case, comment, entries in (
+        ("spaced", "written with a space", good.replace(b'"leaf":', b'"leaf": ')),
+        ("more", "with something else", good.replace(b'{"leaf"', b'{"v":1,"leaf"')),
+        ("bits", "bits that base64 leaves unused are set", bits),
+        ("short", "31 bytes", lines(8, leaf_hash(LINES[8])[:31])),
+    ):  # fmt: skip
+        yield bundle().but(f"withheld-{case}", comment, "has no time", UNREADABLE, entries=entries)
 
 
 def _files() -> Iterator[Case]:

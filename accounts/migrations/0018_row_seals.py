@@ -39,7 +39,7 @@ TRIGGERS = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0016_external_own_roles")]
+    dependencies = [("accounts", "0017_news_by_mail")]
 
     operations = [
         migrations.AddField(
