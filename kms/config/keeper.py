@@ -41,7 +41,7 @@ def start(seconds: float) -> threading.Thread:
     _compared(SealingTurns())
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
-    _thread("fact sweeper", SWEEP_SECONDS, FactSweeper().turn)
+    _thread("fact sweeper", SWEEP_SECONDS, FactSweeper().turn, at_once=True)
     # Apart, so that a receiver who answers slowly holds up no mail.
     _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
     _thread("witness caller", settings.KEYSTEAD.witness_seconds, WitnessCaller().turn)
@@ -65,18 +65,19 @@ def _compared(turns: SealingTurns) -> None:
         finally:
             first.set()
 
-    threading.Thread(target=_turn, args=("sealer", turn), name="first sealing", daemon=True).start()
+    _thread("sealer", SEAL_SECONDS, turn, at_once=True)
     first.wait(COMPARE_SECONDS)
-    _thread("sealer", SEAL_SECONDS, turns.turn)
 
 
-def _thread(name: str, seconds: float, turn: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=_run, args=(name, seconds, turn), name=name, daemon=True)
+def _thread(name: str, seconds: float, turn: Callable[[], object], *, at_once: bool = False) -> threading.Thread:
+    thread = threading.Thread(target=_run, args=(name, seconds, turn, at_once), name=name, daemon=True)
     thread.start()
     return thread
 
 
-def _run(name: str, seconds: float, turn: Callable[[], object]) -> None:
+def _run(name: str, seconds: float, turn: Callable[[], object], at_once: bool) -> None:
+    if at_once:
+        _turn(name, turn)
     pause = threading.Event()
     while True:
         # So that the processes of a machine do not all knock at once; not a secret.
