@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run ldap test test-kryoptic vectors lint bench scale compat model mutate lock clean
+.PHONY: help run ldap test test-kryoptic test-kubernetes vectors lint bench scale compat model mutate lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run-lock ## Set up what is missing and serve
 	@exec $(BIN)/python manage.py run $(ARGS)
@@ -29,6 +29,11 @@ test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, 
 	@sh tests/hsm/kryoptic/build.sh $(KRYOPTIC)
 	@KEYSTEAD_PKCS11_MODULE=$(CURDIR)/$(KRYOPTIC)/libkryoptic_pkcs11.so \
 	  $(BIN)/python -m pytest $(or $(ARGS),tests/operations tests/objects tests/crypto tests/vectors tests/hsm)
+
+test-kubernetes: $(VENV)/.dev-lock ## Run a real etcd and API servers on the KMS plugin; Kubernetes is built on first use
+	@sh tests/tools.sh
+	@sh tests/acceptance/kubernetes/build.sh >/dev/null
+	@$(BIN)/python -m pytest $(or $(ARGS),tests/k8s tests/acceptance/kubernetes)
 
 vectors: $(VENV)/.dev-lock ## Run every published vector, on each token there is, and print how they ended
 	@failed=0; for module in "" $(wildcard $(CURDIR)/$(KRYOPTIC)/libkryoptic_pkcs11.so); do \

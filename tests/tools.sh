@@ -13,6 +13,7 @@ need xmlsec1 xmlsec1
 need chromium chromium
 need npm npm
 need go golang
+need etcd etcd-server
 
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

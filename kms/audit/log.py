@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.clock import clock
 from accounts.connections import own_connection
@@ -29,6 +29,7 @@ from kms.audit import rows
 from kms.audit.entry import AuditEntry
 from kms.audit.errors import RecordUnavailable
 from kms.audit.folding import folded
+from kms.audit.tally import tally
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def append(*entries: AuditEntry) -> None:
     """Write entries in the current transaction of the default connection (or at once, outside one)."""
     with connection.cursor() as cursor:
         cursor.execute(_APPEND, rows.columns_of(entries))
+    transaction.on_commit(lambda: tally.count(entries))
 
 
 def append_through(cursor: Any, *entries: AuditEntry) -> None:
@@ -165,6 +167,7 @@ class GroupCommit:
                 return
             if not stale:
                 _deliver(batch, Verdict.COMMITTED)
+                tally.count(t.entry for t in batch)
                 return
             affected = [t for t in batch if _touches(t, stale)]
             _deliver(affected, Verdict.STALE)

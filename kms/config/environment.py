@@ -209,6 +209,12 @@ VARIABLES: tuple[Variable, ...] = (
         "How many of `KEYSTEAD_EPOCH_OFFICERS` have to sign.",
     ),
     Variable(
+        "KEYSTEAD_METRICS_LISTEN",
+        values.socket_address,
+        "",
+        "Where Prometheus reads metrics, as `host:port`: plain HTTP, for anybody who reaches it. Empty: nowhere.",
+    ),
+    Variable(
         "KEYSTEAD_LOG_ALARM_MINUTES",
         values.between(1, 1440),
         "15",
@@ -258,6 +264,7 @@ class Environment:
     smtp: values.MailServer | None
     smtp_password_file: Path | None
     mail_from: str
+    metrics_listen: tuple[str, int] | None
     log_alarm_minutes: int
     witnesses: tuple[Witness, ...]
     witness_seconds: int
@@ -341,6 +348,7 @@ def _assemble(given: dict[str, Any]) -> Environment:
         smtp=given["KEYSTEAD_SMTP_URL"],
         smtp_password_file=given["KEYSTEAD_SMTP_PASSWORD_FILE"],
         mail_from=given["KEYSTEAD_MAIL_FROM"],
+        metrics_listen=given["KEYSTEAD_METRICS_LISTEN"],
         log_alarm_minutes=given["KEYSTEAD_LOG_ALARM_MINUTES"],
         witnesses=given["KEYSTEAD_WITNESSES"] or (),
         witness_seconds=given["KEYSTEAD_WITNESS_SECONDS"],

@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import close_old_connections
 
+from kms.operations.epoch_officers import complain
 from kms.operations.fact_sweep import FactSweeper
 from kms.operations.keeper import Keeper
 from kms.operations.log_shipping import LogShipper
@@ -38,6 +39,7 @@ WATCH_SECONDS = 15.0
 
 def start(seconds: float) -> threading.Thread:
     """Turn every ``seconds``, more or less, until the process ends; mails go out sooner, and the record is sealed."""
+    threading.Thread(target=_turn, args=("look at officers", complain), name="officers", daemon=True).start()
     _compared(SealingTurns())
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)

@@ -13,8 +13,10 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -36,7 +38,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 class WorkerConfig(uvicorn.Config):
-    """Loaded in the worker only, which is the place to tie the worker to its parent."""
+    """Loaded in the worker only, which is the place to tie the worker to its parent.
+
+    ``metrics``: the socket on which they are read, and the folder in which the workers leave what they have counted.
+    """
+
+    metrics: tuple[socket.socket, Path] | None = None
 
     def load(self) -> None:
         _die_with_parent()
@@ -45,6 +52,10 @@ class WorkerConfig(uvicorn.Config):
 
         from kms.config import keeper, tls_clients
 
+        if self.metrics is not None:
+            from kms.config import metrics
+
+            metrics.start(*self.metrics)
         keeper.start(settings.KEYSTEAD.keeper_seconds)
         if isinstance(self.ssl, tls_clients.ClientTrust):
             tls_clients.start(self.ssl)
@@ -81,9 +92,18 @@ class Supervisor(Multiprocess):
 def bind(environment: Environment, say: Callable[[str], None]) -> socket.socket:
     """The socket, bound but not listening: whoever knocks before the server is ready is refused at once."""
     listen = environment.listen
-    family, kind, _, _, address = socket.getaddrinfo(
-        listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    return _bound(listen.host, listen.port, listen.url, "KEYSTEAD_LISTEN", say)
+
+
+def bind_metrics(environment: Environment, say: Callable[[str], None]) -> socket.socket | None:
+    if environment.metrics_listen is None:
+        return None
+    host, port = environment.metrics_listen
+    return _bound(host, port, f"{host}:{port}", "KEYSTEAD_METRICS_LISTEN", say)
+
+
+def _bound(host: str, port: int, shown: str, variable: str, say: Callable[[str], None]) -> socket.socket:
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     deadline: float | None = None
     while True:
         opened = socket.socket(family, kind)
@@ -93,21 +113,27 @@ def bind(environment: Environment, say: Callable[[str], None]) -> socket.socket:
         except OSError as error:
             opened.close()
             if error.errno == errno.EADDRINUSE and deadline is None:
-                say(f"Waiting {BIND_SECONDS:.0f} s for {listen.url}: another process still has it.")
+                say(f"Waiting {BIND_SECONDS:.0f} s for {shown}: another process still has it.")
                 deadline = time.monotonic() + BIND_SECONDS
             if error.errno == errno.EADDRINUSE and deadline is not None and time.monotonic() < deadline:
                 time.sleep(0.25)
                 continue
             raise ProvisionError(
-                f"{listen.url} cannot be listened on: {os.strerror(error.errno or 0)}.",
-                "Stop what is there, or choose another address in KEYSTEAD_LISTEN.",
+                f"{shown} cannot be listened on: {os.strerror(error.errno or 0)}.",
+                f"Stop what is there, or choose another address in {variable}.",
             ) from error
         opened.set_inheritable(True)
         return opened
 
 
-def serve(environment: Environment, opened: socket.socket, *, watch: Callable[[], None]) -> int:
-    """Serve on a listening socket until SIGINT or SIGTERM; returns the exit status."""
+def serve(
+    environment: Environment,
+    opened: socket.socket,
+    *,
+    watch: Callable[[], None],
+    metrics: socket.socket | None = None,
+) -> int:
+    """Serve on a listening socket until SIGINT or SIGTERM; returns the exit status. ``metrics`` is bound already."""
     listen = environment.listen
     config = WorkerConfig(
         APPLICATION,
@@ -132,7 +158,11 @@ def serve(environment: Environment, opened: socket.socket, *, watch: Callable[[]
         ssl_context_factory=_asking if listen.tls and environment.client_certificates == "request" else None,
     )
     supervisor = Supervisor(config, [opened], watch)
-    supervisor.run()
+    with tempfile.TemporaryDirectory(prefix="keystead-metrics-") as folder:
+        if metrics is not None:
+            metrics.listen(BACKLOG)
+            config.metrics = metrics, Path(folder)
+        supervisor.run()
     opened.close()
     return 1 if supervisor.gave_up else 0
 

@@ -94,6 +94,13 @@ def listen(value: str) -> Listen:
     return listen
 
 
+def socket_address(value: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{value}")
+    if not parts.hostname or not parts.port or parts.netloc != value or parts.username:
+        raise ValueError("must be host:port and nothing more")
+    return parts.hostname, parts.port
+
+
 def hosts(value: str) -> tuple[str, ...]:
     hosts = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip()))
     for host in hosts:

@@ -6,6 +6,7 @@ the list's fingerprint, and another is taken at the word of the old officers onl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from kms.audit.entry import Category, Detail
 from kms.audit.officers import Officers, OfficersInvalid, Pinned, QuorumNotMet, officers, signers, unpacked
+from kms.hsm.errors import ModuleError
 from kms.hsm.module import Kept
 from kms.objects import keystore
 from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
@@ -21,6 +23,8 @@ from kms.operations.epoch_statements import Appointment, Statement, keep, kept, 
 from kms.operations.errors import Conflict, InvalidRequest
 from policies.decision import Target
 from policies.permissions import Permission
+
+logger = logging.getLogger(__name__)
 
 NOBODY = "the operator of the host alone"
 
@@ -68,6 +72,19 @@ def deciding() -> Officers | None:
             "remembers; set_epoch_officers changes them, at the word of the old ones",
         )
     return named
+
+
+def complain() -> None:
+    """At a server's start: a list that the token does not remember holds until somebody edits it, and no longer."""
+    try:
+        known, named = pinned(), configured()
+    except (ModuleError, InvalidRequest) as error:
+        logger.error("who may open an epoch of the record is not known: %s", error)
+        return
+    if named is not None and not known.fingerprint:
+        logger.warning("the token does not remember the officers of epochs: call manage.py set_epoch_officers")
+    elif known.fingerprint and (named is None or named.fingerprint != known.fingerprint):
+        logger.error("the officers of epochs whom the environment names are not those whom the token remembers")
 
 
 def described(who: Officers) -> str:

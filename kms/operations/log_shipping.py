@@ -24,6 +24,7 @@ from kms.audit.account_entries import end_of_record, entries_between
 from kms.audit.entry import Category, Outcome, Severity
 from kms.audit.formats import SealedEntry, sealed_entry
 from kms.audit.models import LogSink, LogSinkKind
+from kms.audit.tally import tally
 from kms.audit.tree import RecordDamaged
 from kms.audit.trust import trust
 from kms.operations.alone import alone
@@ -148,6 +149,7 @@ def _failed(row: LogSink, error: Exception) -> None:
     LogSink.objects.filter(id=row.id).update(
         attempts=F("attempts") + 1, not_before=clock.now() + pause, last_error=what[:256]
     )
+    tally.sink_failed(row.id)
     level = logging.CRITICAL if isinstance(error, RecordDamaged) else logging.WARNING
     logger.log(level, "sink %s of account %s waits: %s", row.id, row.account_id, what, exc_info=not expected)
 

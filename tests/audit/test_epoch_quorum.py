@@ -284,6 +284,24 @@ def test_a_list_that_the_token_does_not_remember_decides_nothing(
         command("set_epoch_officers", "--old", configure(alice, bob, quorum=1))
 
 
+def test_a_server_that_starts_says_when_the_token_does_not_remember_its_officers(
+    people: dict[str, Officer], configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, bob, _ = people.values()
+    epoch_officers.complain()
+    assert caplog.text == ""
+    configure(alice, bob)
+    epoch_officers.complain()
+    assert "call manage.py set_epoch_officers" in caplog.text
+    command("set_epoch_officers")
+    caplog.clear()
+    epoch_officers.complain()
+    assert caplog.text == ""
+    configure(alice, bob, quorum=1)
+    epoch_officers.complain()
+    assert "are not those whom the token remembers" in caplog.text
+
+
 def test_others_are_appointed_at_the_word_of_the_old_ones(people: dict[str, Officer], configure: Configure) -> None:
     alice, bob, carol = people.values()
     old = configure(alice, bob)

@@ -112,6 +112,12 @@ def test_growth_is_proven_and_a_rewritten_past_is_not(sizes: tuple[int, int]) ->
             verifier.check_consistency(checkpoint(old), checkpoint(new), path[:number] + path[number + 1 :])
 
 
+def test_a_frontier_has_a_hash_for_each_power_of_two() -> None:
+    for size, hashes in ((0, 1), (3, 1), (4, 2)):
+        with pytest.raises(ValueError, match=r"^the frontier does not fit the size$"):
+            Frontier(size, LEAVES[:hashes])
+
+
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 1), (-1, 3), (5, 4)])
 def test_there_is_no_proof_of_a_leaf_that_is_not_there(index: int, size: int) -> None:
     with pytest.raises(ValueError, match="no such leaf"):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -41,6 +42,30 @@ def test_each_published_case_is_judged_as_it_must_be(case: Case, tmp_path: Path)
     status, said = said_of(case, tmp_path)
     assert keystead_verify.RESULTS[status] == case.result, said
     assert case.reason in said
+
+
+def test_every_case_of_the_tree_passes_at_once(tmp_path: Path) -> None:
+    """As ``selftest`` does it, in this process: the first to notice that something was changed."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert keystead_verify.selftest(json.loads(rendered())) == 0, said.getvalue()
+
+
+def test_a_case_that_ends_otherwise_is_told_with_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    published = json.loads(rendered())
+    published["cases"] = published["cases"][:4]
+    published["cases"][1]["result"] = "unreadable"
+    published["cases"][2]["reason"] = "because"
+    assert keystead_verify.selftest(published) == 1
+    first, second, counted = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"bundle-whole: must be unreadable \(holds\); it was said: holds: 11 entries .*", first)
+    assert re.fullmatch(r"bundle-no-old: must be holds \(because\); it was said: holds: 8 entries .*", second)
+    assert counted == "2 of 4 cases as they must be"
+
+
+def test_what_is_no_file_of_cases_cannot_be_read() -> None:
+    for nothing in ({}, {"cases": None}, {"cases": "none"}):
+        with pytest.raises(keystead_verify.Unreadable, match=r"^the file holds no cases$"):
+            keystead_verify.selftest(nothing)
 
 
 def test_the_published_cases_are_those_of_the_tree() -> None:

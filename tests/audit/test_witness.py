@@ -30,6 +30,7 @@ from kms.operations.record_key import record_signer
 from kms.operations.sealing import SealingTurns
 from kms.operations.witnesses import Contradicted, Unheard, WitnessCaller, show
 from tests.audit.test_sealing import written
+from tests.kit.threads import at_once
 from tests.kit.tls import new_authority
 from tests.kit.witnesses import PROGRAM, RunningWitness, new_witness, witnessing
 
@@ -220,6 +221,16 @@ def test_a_witness_cosigns_neither_a_smaller_history_nor_another(running: Runnin
     running.start()
     assert asked(running, submission(0, (), smaller))[0] == 409
     assert asked(running, submission(new.size, (), note_of(new.size, bytes(new.root))))[0] == 200
+
+
+def test_of_many_histories_at_once_one_is_cosigned(running: RunningWitness) -> None:
+    size = grown().size
+    notes = [note_of(size, bytes([number]) * 32) for number in range(12)]
+    answers = at_once(12, lambda number: asked(running, submission(0, (), notes[number])))
+    assert sorted(status for status, _, _ in answers) == [200] + [409] * 11
+    (kept,) = (running.folder / "logs").iterdir()
+    cosigned = [status for status, _, _ in answers].index(200)
+    assert kept.read_text().startswith(notes[cosigned])
 
 
 def test_a_witness_answers_what_is_wrong_as_the_protocol_says(running: RunningWitness, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def stub(plugin: RunningPlugin) -> Iterator[Stub]:
 def refused(call: Callable[..., object], *arguments: object) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as caught:
         call(*arguments)
-    return caught.value.code(), caught.value.details()
+    return caught.value.code(), caught.value.details() or ""
 
 
 def test_a_seed_comes_back_and_etcd_would_see_nothing_of_it(stub: Stub, place: KmsPlace) -> None:

@@ -1,4 +1,4 @@
-"""A sink that gets nothing is reported once: to the record, the server's log and by mail; once more when it caught up."""
+"""A sink that gets nothing is reported once, to the record, the log and by mail; and once more when it caught up."""
 
 from __future__ import annotations
 

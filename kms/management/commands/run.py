@@ -21,7 +21,7 @@ from kms.config.connections import release_all
 from kms.config.environment import Environment
 from kms.config.provision.errors import ProvisionError
 from kms.config.provision.steps import Administrator, Provisioned, only_one, provision
-from kms.config.serve import BACKLOG, bind, serve
+from kms.config.serve import BACKLOG, bind, bind_metrics, serve
 
 
 class Command(BaseCommand):
@@ -61,6 +61,7 @@ class Command(BaseCommand):
         try:
             # Bound first: a second server, or a port in use, must not touch the data; nobody is answered yet.
             opened = None if provision_only else bind(environment, self.stderr.write)
+            metrics = None if provision_only else bind_metrics(environment, self.stderr.write)
             provision(environment, administrator, sys.stdout, found)
             release_all()
             if opened is not None:
@@ -68,7 +69,7 @@ class Command(BaseCommand):
             self._announce(environment, administrator, found, time.monotonic() - started, serving=opened is not None)
             if opened is None:
                 return 0
-            return serve(environment, opened, watch=_watch(found))
+            return serve(environment, opened, watch=_watch(found), metrics=metrics)
         finally:
             if found.postgres is not None:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)

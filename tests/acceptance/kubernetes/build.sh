@@ -19,6 +19,11 @@ if complete; then
 fi
 [ "${1:-}" != --check ] || exit 1
 
+release=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+if [ "${release:-0}" -lt 24 ]; then
+    echo "Kubernetes $version is built with Go 1.24 or newer; here is ${release:+Go 1.}${release:-none}." >&2
+    exit 1
+fi
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9

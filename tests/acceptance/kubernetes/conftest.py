@@ -1,4 +1,4 @@
-"""Real etcd, API servers, plugins and a server. Where Kubernetes was not built yet, `make test` leaves these tests out."""
+"""Real etcd, API servers, plugins and a server. Where Kubernetes was not built, `make test` leaves these tests out."""
 
 from __future__ import annotations
 
@@ -54,20 +54,21 @@ class ControlPlane:
         return made
 
     def encrypted(self, place: KmsPlace) -> tuple[ApiServer, RunningPlugin]:
-        """An API server whose secrets are encrypted under the place's key, and the plugin that does it: both running."""
+        """An API server whose secrets are encrypted under the place's key, and the plugin that does it. Both run."""
         plugin = self.plugin(place).start()
         api = self.api(kms(plugin))
         api.start()
         return api, plugin
 
     def remove(self) -> None:
-        for part in (*self.apis, *self.plugins, self.etcd):
+        parts: list[ApiServer | RunningPlugin | Etcd] = [*self.apis, *self.plugins, self.etcd]
+        for part in parts:
             part.remove()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keystead() -> Iterator[RunningServer]:
-    """A server of the module's own, which its tests may stop."""
+    """A server of the folder's own: tests may stop it, and start it again."""
     data = Path(tempfile.mkdtemp(prefix="keystead-kubernetes-"))
     running = RunningServer(data)
     try:
