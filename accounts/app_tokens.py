@@ -26,7 +26,8 @@ from accounts.jwks import KeysUnavailable
 from accounts.jwt_bearer import Claims, Rules, Token, TokenCredential
 from accounts.models import AppCredential, AppSubject, CredentialKind, SpentToken
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
-from accounts.validity import end_of, read_versions
+from accounts.row_seals import Verified, verified
+from accounts.validity import account_of, credentials_of, end_of
 
 MAX_CLAIMANTS = 8
 _NO_KEYS = KeySet(())
@@ -46,12 +47,12 @@ def app_of(credential: TokenCredential, now: datetime, *, login: bool = False) -
     token = jwt_bearer.take_apart(credential.token)
     claims = jwt_bearer.claims_of(token)
     apps = _meant(credential, claims)
-    versions = read_versions(apps)
+    held = verified(apps)
     found: dict[UUID, Recognised] = {}
     refused = NotAuthenticated("unknown-app")
-    for row in _live(apps, claims, now):
+    for row in _live(held, apps, claims, now):
         try:
-            accepted = _accepted(row, token, claims, now, version=versions.get(row.app_id, 0))
+            accepted = _accepted(row, token, claims, now, held)
         except NotAuthenticated as error:
             refused = error
         else:
@@ -84,15 +85,15 @@ def _meant(credential: TokenCredential, claims: Claims) -> list[UUID]:
         return [credential.app]
     claimants = AppSubject.objects.filter(issuer=claims.issuer, subject=claims.subject).values_list("app_id", flat=True)
     try:
-        return [*claimants, UUID(claims.subject)]
+        return list(dict.fromkeys([*claimants, UUID(claims.subject)]))
     except ValueError:
-        return list(claimants)
+        return list(dict.fromkeys(claimants))
 
 
-def _live(apps: Iterable[UUID], claims: Claims, now: datetime) -> list[AppCredential]:
+def _live(held: Verified, apps: Iterable[UUID], claims: Claims, now: datetime) -> list[AppCredential]:
     """What these apps take tokens by, the newest first. Another audience's claimants are none of ours."""
-    rows = AppCredential.objects.filter(app_id__in=apps, kind=CredentialKind.SIGNED_JWT).select_related("app")
-    live = [row for row in rows.order_by("-version", "id") if _holds(row, now)]
+    rows = [row for app in apps for row in credentials_of(held, app, CredentialKind.SIGNED_JWT)]
+    live = [row for row in sorted(rows, key=lambda row: (-row.version, row.pk)) if _holds(row, now)]
     meant = [row for row in live if claims.audiences & rules_of(row.config).audiences]
     if len({row.app_id for row in meant}) > MAX_CLAIMANTS:
         raise NotAuthenticated("jwt-ambiguous")
@@ -104,7 +105,7 @@ def _holds(row: AppCredential, now: datetime) -> bool:
     return ends_at is None or ends_at > now
 
 
-def _accepted(row: AppCredential, token: Token, claims: Claims, now: datetime, *, version: int) -> Recognised:
+def _accepted(row: AppCredential, token: Token, claims: Claims, now: datetime, held: Verified) -> Recognised:
     """The signature comes first, whatever the claims say: a guess at them costs what a forgery costs."""
     rules = rules_of(row.config)
     try:
@@ -121,9 +122,9 @@ def _accepted(row: AppCredential, token: Token, claims: Claims, now: datetime, *
     principal = Principal(
         PrincipalKind.APP,
         row.app_id,
-        row.app.account_id,
+        account_of(held, row.app_id),
         AuthenticationMethod.SIGNED_JWT,
-        proof_version=version,
+        proof_version=held.versions[row.app_id],
         expires_at=min(ends),
     )
     return Recognised(principal, claims, rules.once)
@@ -162,5 +163,6 @@ def warm(credential: TokenCredential, now: datetime) -> None:
     """Have the keys at hand that judging the token will ask for, so that no transaction waits for a network."""
     token = jwt_bearer.take_apart(credential.token)
     claims = jwt_bearer.claims_of(token)
-    for row in _live(_meant(credential, claims), claims, now):
+    apps = _meant(credential, claims)
+    for row in _live(verified(apps), apps, claims, now):
         keys_of(row.config, token.kid)

@@ -20,9 +20,10 @@ from django.db import transaction
 from accounts import addresses, app_tokens, passwords
 from accounts.errors import NotAuthenticated
 from accounts.jwt_bearer import TokenCredential, looks_like_token
-from accounts.models import AppCredential, CredentialKind, Session, User
+from accounts.models import App, AppCredential, CredentialKind, Session, User
 from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
-from accounts.validity import end_of, fact_version
+from accounts.row_seals import verified
+from accounts.validity import credentials_of, end_of
 
 TOKEN_BYTES = 48
 MIN_APP_SECRET_BYTES, MAX_APP_SECRET_BYTES = 16, 128
@@ -85,11 +86,11 @@ def app_of(credential: BasicCredential, now: datetime) -> Principal:
         app_id = UUID(credential.username)
     except ValueError:
         raise NotAuthenticated("unknown-app") from None
-    version = fact_version(app_id)
-    rows = list(AppCredential.objects.filter(app_id=app_id, kind=CredentialKind.SECRET).select_related("app"))
+    held = verified([app_id])
+    app, rows = held.first(App, app_id), credentials_of(held, app_id, CredentialKind.SECRET)
     given = digest(credential.password)
     matching = [row for row in rows or [_NOBODYS] if hmac.compare_digest(bytes(row.secret_digest or b""), given)]
-    if not rows:
+    if app is None or not rows:
         raise NotAuthenticated("unknown-app")
     if not matching:
         raise NotAuthenticated("wrong-app-secret")
@@ -98,7 +99,8 @@ def app_of(credential: BasicCredential, now: datetime) -> Principal:
     if ends_at is not None and ends_at <= now:
         raise NotAuthenticated("app-secret-expired")
     method = AuthenticationMethod.API_KEY
-    return Principal(PrincipalKind.APP, app_id, row.app.account_id, method, proof_version=version, expires_at=ends_at)
+    version = held.versions[app_id]
+    return Principal(PrincipalKind.APP, app_id, app.account_id, method, proof_version=version, expires_at=ends_at)
 
 
 def user_of(credential: BasicCredential) -> User:
@@ -152,15 +154,15 @@ def principal_of_token(token: str, now: datetime) -> Principal:
     """The owner of a live session."""
     token_digest = digest(token)
     session_id = Session.objects.filter(token_digest=token_digest).values_list("id", flat=True).first()
-    version = 0 if session_id is None else fact_version(session_id)
-    session = Session.objects.select_related("app").filter(token_digest=token_digest).first()
-    if session is None:
+    held = verified([] if session_id is None else [session_id])
+    session = None if session_id is None else held.first(Session, session_id)
+    if session is None or session_id is None or not hmac.compare_digest(bytes(session.token_digest), token_digest):
         raise NotAuthenticated("unknown-session", "The session is not valid; log in again")
     if session.terminated_at is not None:
         raise NotAuthenticated("session-ended", "The session has ended; log in again")
     if session.expires_at <= now:
         raise NotAuthenticated("session-expired", "The session has expired; log in again")
-    return principal_of_session(session, version)
+    return principal_of_session(session, held.versions[session_id])
 
 
 def principal_of_session(session: Session, version: int | None = None) -> Principal:

@@ -15,8 +15,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
+from accounts import row_seals
 from accounts.credentials import TOKEN_BYTES, digest
-from accounts.models import Activity, App, FactVersion, Session, User
+from accounts.models import Activity, App, Session, User
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from accounts.throttle import LATELY
 
@@ -125,7 +126,7 @@ def tidy(now: datetime) -> int:
 
 def _forget(gone: list[UUID]) -> None:
     """A subject without a version reads as gone, so nothing can rest on what is removed here."""
-    FactVersion.objects.filter(subject__in=gone).delete()
+    row_seals.forget(gone)
     Activity.objects.filter(subject__in=gone).delete()
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from accounts.models import AppCredential, FactVersion
+from accounts.models import App, AppCredential, CredentialKind
+from accounts.row_seals import Verified
 
 
-def fact_version(subject: UUID) -> int:
-    """Read before the rows it stands for, so that a change in between shows as an old version."""
-    return FactVersion.objects.filter(subject=subject).values_list("version", flat=True).first() or 0
+def account_of(held: Verified, app: UUID) -> UUID | None:
+    """Of a subject that is no app, none."""
+    row = held.first(App, app)
+    return None if row is None else row.account_id
 
 
-def read_versions(subjects: Iterable[UUID]) -> dict[UUID, int]:
-    """As ``fact_version``, of several."""
-    return dict(FactVersion.objects.filter(subject__in=list(subjects)).values_list("subject", "version"))
+def credentials_of(held: Verified, app: UUID, *kinds: CredentialKind) -> list[AppCredential]:
+    """An app's credentials of these kinds, the newest first."""
+    found = [row for row in held.of(AppCredential, app) if row.kind in kinds]
+    return sorted(found, key=lambda row: (-row.version, row.pk))
 
 
 def end_of(row: AppCredential) -> datetime | None:

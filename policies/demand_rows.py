@@ -10,6 +10,7 @@ from collections import OrderedDict
 from types import MappingProxyType
 from uuid import UUID
 
+from accounts.row_seals import Verified, verified
 from policies.demands import NO_DEMAND, NO_DEMANDS, Demand, Demands
 from policies.models import AccountPolicy, GroupPolicy
 from policies.stored import guard_of
@@ -22,21 +23,21 @@ _demands: OrderedDict[tuple[UUID, int], Demands] = OrderedDict()
 _demands_lock = threading.Lock()
 
 
-def demands_of(account: UUID, versions: Versions) -> Demands:
+def demands_of(account: UUID, versions: Versions, rows: Verified) -> Demands:
     """The account's version was read before, so a change in between makes them look old, never new.
 
     Nothing is remembered for callers that name no version of the account: once a transaction has written, the version
     it reads may never be committed, and be another change's later.
     """
     if account not in versions:
-        return read_demands(account)
+        return _demands_in(account, rows)
     key = (account, versions[account])
     with _demands_lock:
         found = _demands.get(key)
         if found is not None:
             _demands.move_to_end(key)
             return found
-    found = read_demands(account)
+    found = _demands_in(account, rows)
     with _demands_lock:
         _demands[key] = found
         while len(_demands) > MAX_DEMANDS:
@@ -45,9 +46,12 @@ def demands_of(account: UUID, versions: Versions) -> Demands:
 
 
 def read_demands(account: UUID) -> Demands:
-    own = AccountPolicy.objects.defer("clients").filter(account_id=account).first()
-    rows = GroupPolicy.objects.defer("clients").filter(account_id=account)
-    groups = {row.group_id: _demand(row.group_id, row) for row in rows}
+    return _demands_in(account, verified([account]))
+
+
+def _demands_in(account: UUID, rows: Verified) -> Demands:
+    own = rows.first(AccountPolicy, account)
+    groups = {row.group_id: _demand(row.group_id, row) for row in rows.of(GroupPolicy, account)}
     if own is None and not groups:
         return NO_DEMANDS
     return Demands(NO_DEMAND if own is None else _demand(account, own), MappingProxyType(groups))

@@ -1,6 +1,6 @@
 """Rows to facts: what a principal holds, with the versions it was read at. The only reader of rights.
 
-Versions are read before the rows they stand for, so a change in between makes the facts look old, never new.
+Versions and rows are read in one statement, and the rows fit their seals (accounts.row_seals) or nothing is known.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from uuid import UUID
 
-from django.db.models import QuerySet, UUIDField, Value
-
 from accounts.models import (
     Account,
     AccountRole,
     AccountRoleGrant,
     App,
+    AppGroup,
     ExternalGrant,
     ExternalRole,
     ExternalRoleGroup,
     FactVersion,
     FidoCredential,
+    Group,
     GroupMembership,
     GroupRoleGrant,
     Membership,
@@ -32,6 +32,7 @@ from accounts.models import (
     TotpDevice,
 )
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from accounts.row_seals import Verified, verified
 from accounts.second_factor import Factor, Lack, Owned, Requirement, lacking
 from policies.decision import Facts, Forbid, StepUp
 from policies.demand_rows import Versions, demands_of
@@ -96,25 +97,26 @@ def subjects_of(principal: Principal) -> list[UUID]:
 
 
 def known_of(principal: Principal, versions: Versions | None = None) -> Known:
-    """The facts of a principal, read now; ``versions`` when the caller holds them locked already."""
-    if versions is None:
-        versions = read_versions(subjects_of(principal))
-    session = None if principal.session is None else Session.objects.filter(id=principal.session).first()
+    """The facts of a principal, read now; ``versions`` when the caller holds them locked already. RowsForged."""
+    rows = verified(subjects_of(principal))
+    versions = rows.versions if versions is None else versions
+    session = rows.first(Session, principal.session)
     ended = _session_forbids(principal, session)
     if principal.kind is PrincipalKind.APP:
-        return _known_of_app(principal, versions, ended)
+        return _known_of_app(principal, rows, versions, ended)
     if principal.kind is PrincipalKind.USER:
-        return _known_of_user(principal, versions, ended, session)
+        return _known_of_user(principal, rows, versions, ended, session)
     if principal.kind is PrincipalKind.SYSTEM:
-        return _known_of_system(principal, versions)
+        return _known_of_system(principal, rows, versions)
     return Known(Facts(), versions)
 
 
-def _known_of_system(principal: Principal, versions: Versions) -> Known:
+def _known_of_system(principal: Principal, rows: Verified, versions: Versions) -> Known:
     """The server itself, in one account: only the executor's own jobs make such a principal."""
     if principal.account is None:
         return Known(Facts(), versions)
-    alive = Account.objects.filter(id=principal.account, enabled=True).exists()
+    account = rows.first(Account, principal.account)
+    alive = account is not None and account.enabled
     # No quorum stands before what it does by itself: whoever scheduled that needed one.
     return Known(Facts(all_groups=SYSTEM_KEEPER, forbids=() if alive else (_DISABLED["account"],)), versions)
 
@@ -125,24 +127,21 @@ def _session_forbids(principal: Principal, session: Session | None) -> tuple[For
     return (_ENDED,) if session is None or session.terminated_at is not None else ()
 
 
-def _known_of_app(principal: Principal, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
-    app = App.objects.select_related("account").defer("clients").filter(id=principal.id).first()
-    if app is None:
+def _known_of_app(principal: Principal, rows: Verified, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:
+    app, account = rows.first(App, principal.id), rows.first(Account, principal.account)
+    if app is None or account is None or app.account_id != account.id:
         return Known(Facts(forbids=(*forbids, _DISABLED["gone"])), versions)
     if not app.enabled:
         forbids = (*forbids, _DISABLED["app"])
-    if not app.account.enabled:
+    if not account.enabled:
         forbids = (*forbids, _DISABLED["account"])
-    groups = {
-        group: APP_MEMBER | _app_permissions(names)
-        for group, names in app.group_memberships.values_list("group_id", "permissions")
-    }
-    for mapping in external_mappings(principal):
+    groups = {row.group_id: APP_MEMBER | _app_permissions(row.permissions) for row in rows.of(AppGroup, app.id)}
+    for mapping in _mappings(principal, rows):
         granted = APP_MEMBER | _app_permissions(mapping.app_permissions)
         groups[mapping.group_id] = groups.get(mapping.group_id, frozenset()) | granted
-    account = APP_ADMINISTRATOR if app.role == "admin" else frozenset[Permission]()
-    demands = demands_of(app.account_id, versions)
-    facts = Facts(account=account, groups=MappingProxyType(groups), forbids=forbids, demands=demands)
+    rights = APP_ADMINISTRATOR if app.role == "admin" else frozenset[Permission]()
+    demands = demands_of(account.id, versions, rows)
+    facts = Facts(account=rights, groups=MappingProxyType(groups), forbids=forbids, demands=demands)
     return Known(facts, versions, tuple(ip_network(network) for network in app.ip_ranges), app.rate_limit)
 
 
@@ -150,24 +149,30 @@ def _app_permissions(names: Iterable[str]) -> frozenset[Permission]:
     return with_implied(permissions_named(names) & APP_GRANTABLE)
 
 
-def external_mappings(principal: Principal) -> QuerySet[ExternalRoleGroup]:
+def _mappings(principal: Principal, rows: Verified) -> list[ExternalRoleGroup]:
     """What the directory groups mean that its provider counts the principal in; nothing in a session of another."""
-    rows = ExternalRoleGroup.objects.all()
-    return rows.filter(role__in=external_roles(principal)) if principal.provider else rows.none()
+    held = {role.id for role in _directory_roles(principal, rows)}
+    return [mapping for mapping in rows.of(ExternalRoleGroup, principal.account) if mapping.role_id in held]
 
 
-def external_roles(principal: Principal) -> QuerySet[ExternalRole]:
-    owner = {"app_id": principal.id} if principal.kind is PrincipalKind.APP else {"user_id": principal.id}
-    held = ExternalGrant.objects.filter(**owner, role__provider_id=principal.provider)
-    return ExternalRole.objects.filter(id__in=held.values("role_id"), account_id=principal.account)
+def _directory_roles(principal: Principal, rows: Verified) -> list[ExternalRole]:
+    if principal.provider is None:
+        return []
+    held = {grant.role_id for grant in rows.of(ExternalGrant, principal.id)}
+    roles = rows.of(ExternalRole, principal.account)
+    return [role for role in roles if role.id in held and role.provider_id == principal.provider]
 
 
 def factors_owned(user: UUID) -> Owned:
     """The kinds of second factor that a user has enrolled."""
+    return _factors(user, verified([user]))
+
+
+def _factors(user: UUID, rows: Verified) -> Owned:
     owned = set()
-    if TotpDevice.objects.filter(user_id=user, confirmed=True).exists():
+    if any(device.confirmed for device in rows.of(TotpDevice, user)):
         owned.add(Factor.TOTP)
-    if FidoCredential.objects.filter(user_id=user).exists():
+    if rows.of(FidoCredential, user):
         owned.add(Factor.FIDO2)
     return frozenset(owned)
 
@@ -188,36 +193,37 @@ def _step_up(account: Account, principal: Principal, session: Session | None, ow
 
 
 def _known_of_user(
-    principal: Principal, versions: Versions, forbids: tuple[Forbid, ...], session: Session | None
+    principal: Principal, rows: Verified, versions: Versions, forbids: tuple[Forbid, ...], session: Session | None
 ) -> Known:
-    owned = factors_owned(principal.id)
+    owned = _factors(principal.id, rows)
     if principal.account is None:
         return Known(Facts(forbids=forbids, lack=_lack(principal, session, Requirement.NONE, owned)), versions)
-    membership = (
-        Membership.objects.select_related("account")
-        .filter(user_id=principal.id, account_id=principal.account, invitation_pending=False)
-        .first()
-    )
-    if membership is None:
+    membership, account = _membership(principal, rows), rows.first(Account, principal.account)
+    if membership is None or account is None:
         return Known(Facts(forbids=(*forbids, _DISABLED["member"])), versions)
-    account = membership.account
-    held = _roles_of(principal, membership)
+    held = _roles_of(principal, membership, rows)
     facts = replace(
         held,
-        forbids=(*forbids, *_membership_forbids(principal, membership)),
+        forbids=(*forbids, *_membership_forbids(principal, membership, account)),
         lack=_lack(principal, session, account.second_factor, owned),
         step_up=_step_up(account, principal, session, owned),
-        demands=demands_of(account.id, versions),
+        demands=demands_of(account.id, versions, rows),
     )
     return Known(facts, versions)
 
 
-def _membership_forbids(principal: Principal, membership: Membership) -> Iterator[Forbid]:
+def _membership(principal: Principal, rows: Verified) -> Membership | None:
+    """The user's place in the account, once the invitation was accepted."""
+    own = (row for row in rows.of(Membership, principal.id) if row.account_id == principal.account)
+    return next((row for row in own if not row.invitation_pending), None)
+
+
+def _membership_forbids(principal: Principal, membership: Membership, account: Account) -> Iterator[Forbid]:
     if not membership.enabled:
         yield _DISABLED["user"]
-    if not membership.account.enabled:
+    if not account.enabled:
         yield _DISABLED["account"]
-    closed = membership.account.password_login == PasswordLogin.ADMINISTRATORS
+    closed = account.password_login == PasswordLogin.ADMINISTRATORS
     is_administrator = membership.role == AccountRole.ADMINISTRATOR
     if closed and principal.method is AuthenticationMethod.PASSWORD and not is_administrator:
         yield _DISABLED["password"]
@@ -231,54 +237,69 @@ class Given:
     all_groups: frozenset[Permission] = frozenset()
 
 
-def _roles_of(principal: Principal, membership: Membership) -> Facts:
+def _roles_of(principal: Principal, membership: Membership, rows: Verified) -> Facts:
     """The union of what roles give on the account, roles in groups, and the groups of the directory."""
-    given = [_system_role(name) for name in (membership.role, *_external_account_roles(principal)) if name]
-    held = [*_own_roles(principal, membership), *_external_own_roles(principal)]
-    custom = custom_roles(membership.account_id) if held else {}
+    places = _places(principal, membership, rows)
+    directory = _directory_roles(principal, rows)
+    names = (membership.role, *(role.account_role for role in directory))
+    given = [_system_role(name) for name in names if name]
+    held = [*_own_roles(principal, membership, rows, places), *_external_own_roles(principal, directory, rows)]
+    custom = {role.id: role for role in rows.of(Role, membership.account_id)} if held else {}
     given += [account_role(custom[role], custom) for role, group in held if group is None and role in custom]
     in_groups = [(group, group_role(custom[role])) for role, group in held if group is not None and role in custom]
     groups: dict[UUID, frozenset[Permission]] = {}
-    for group, permissions in (*_group_rights(principal, membership), *in_groups):
+    for group, permissions in (*_group_rights(principal, rows, places), *in_groups):
         groups[group] = groups.get(group, frozenset()) | permissions
     everywhere = frozenset[Permission]().union(*(each.all_groups for each in given))
     account = MEMBER.union(*(each.account for each in given))
     return Facts(on_account(account, everywhere), everywhere, MappingProxyType(groups))
 
 
-def _own_roles(principal: Principal, membership: Membership) -> list[tuple[UUID, UUID | None]]:
-    """The roles of the account's own that a user holds, on the account (None) and by group, in one query."""
-    on_account = AccountRoleGrant.objects.filter(membership=membership)
-    in_groups = GroupRoleGrant.objects.filter(user_id=principal.id, membership__group__account_id=membership.account_id)
-    nowhere = Value(None, output_field=UUIDField())
-    return list(
-        on_account.values_list("role_id", nowhere).union(
-            in_groups.values_list("role_id", "membership__group_id"), all=True
-        )
-    )
+def _places(principal: Principal, membership: Membership, rows: Verified) -> list[GroupMembership]:
+    """The user's places in groups of this account. Which groups are its, their rows say, sealed or not: those of
+    another account would only give what the user has there."""
+    own = rows.of(GroupMembership, principal.id)
+    groups = Group.objects.filter(account_id=membership.account_id, id__in={row.group_id for row in own})
+    here = set(groups.values_list("id", flat=True)) if own else set()
+    return [row for row in own if row.group_id in here]
 
 
-def _external_own_roles(principal: Principal) -> Iterator[tuple[UUID, UUID | None]]:
+def _own_roles(
+    principal: Principal, membership: Membership, rows: Verified, places: Iterable[GroupMembership]
+) -> Iterator[tuple[UUID, UUID | None]]:
+    """The roles of the account's own that a user holds, on the account (None) and by group."""
+    for grant in rows.of(AccountRoleGrant, principal.id):
+        if grant.membership_id == membership.pk:
+            yield grant.role_id, None
+    group_of = {place.pk: place.group_id for place in places}
+    for held in rows.of(GroupRoleGrant, principal.id):
+        if held.membership_id in group_of:
+            yield held.role_id, group_of[held.membership_id]
+
+
+def _external_own_roles(
+    principal: Principal, directory: Iterable[ExternalRole], rows: Verified
+) -> Iterator[tuple[UUID, UUID | None]]:
     """As ``_own_roles``, by the groups of the directory."""
-    if principal.provider is None:
-        return
-    for given in external_roles(principal).values_list("own_roles", flat=True):
-        yield from ((role, None) for role in given)
-    for group, inside in external_mappings(principal).values_list("group_id", "own_roles"):
-        yield from ((role, group) for role in inside)
+    for external in directory:
+        yield from ((role, None) for role in external.own_roles)
+    for mapping in _mappings(principal, rows):
+        yield from ((role, mapping.group_id) for role in mapping.own_roles)
 
 
-def _group_rights(principal: Principal, membership: Membership) -> Iterator[tuple[UUID, frozenset[Permission]]]:
-    own = GroupMembership.objects.filter(user_id=principal.id, group__account_id=membership.account_id)
-    for group, name in own.exclude(role="").values_list("group_id", "role"):
-        yield group, GROUP_ROLES[name]
-    for mapping in external_mappings(principal):
+def _group_rights(
+    principal: Principal, rows: Verified, places: Iterable[GroupMembership]
+) -> Iterator[tuple[UUID, frozenset[Permission]]]:
+    for place in places:
+        if place.role:
+            yield place.group_id, GROUP_ROLES[place.role]
+    for mapping in _mappings(principal, rows):
         if mapping.user_role:
             yield mapping.group_id, GROUP_ROLES[mapping.user_role]
 
 
 def custom_roles(account: UUID) -> Mapping[UUID, Role]:
-    return {role.id: role for role in Role.objects.filter(account_id=account)}
+    return {role.id: role for role in verified([account]).of(Role, account)}
 
 
 def group_role(role: Role) -> frozenset[Permission]:
@@ -304,9 +325,3 @@ def _everywhere(role: UUID | None, custom: Mapping[UUID, Role]) -> frozenset[Per
     if system is not None:
         return GROUP_ROLES[system.name] if system.kind is RoleKind.GROUP else frozenset()
     return group_role(custom[role]) if role in custom else frozenset()
-
-
-def _external_account_roles(principal: Principal) -> Iterable[str]:
-    if principal.provider is None:
-        return ()
-    return external_roles(principal).exclude(account_role="").values_list("account_role", flat=True)

@@ -10,6 +10,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from accounts.models import Account, Group, User
+from accounts.sealed_tables import part_of
 
 
 class Demands(models.Model):
@@ -29,6 +30,7 @@ class Demands(models.Model):
         abstract = True
 
 
+@part_of("account_id")
 class AccountPolicy(Demands):
     """What an account demands. One that has no row demands nothing."""
 
@@ -44,6 +46,7 @@ class AccountPolicy(Demands):
         return f"policy of {self.account_id}"
 
 
+@part_of("account_id")
 class GroupPolicy(Demands):
     """What a group demands, beside its account."""
 
@@ -62,6 +65,7 @@ class ApprovalStatus(models.TextChoices):
     FAILED = "failed"
 
 
+@part_of("id")
 class ApprovalRequest(models.Model):
     """A call that somebody may make once a quorum approves. It is carried out once, as its requester.
 
@@ -114,6 +118,7 @@ class ApprovalRequest(models.Model):
         return f"{self.action}: {self.status}"
 
 
+@part_of("request_id")
 class Approval(models.Model):
     """One reviewer's yes, to this digest. Whether it counts is judged when it is counted.
 

@@ -32,6 +32,7 @@ class Permission(StrEnum):
     USER_RESCUE = "user.rescue"
     RECORD_EXPORT = "record.export"
     RECORD_EPOCH = "record.open-epoch"
+    RECORD_FACTS = "record.facts"
     RECORD_OFFICERS = "record.set-epoch-officers"
     CODE_REQUEST = "code.request"
     CODE_REDEEM = "code.redeem"
@@ -235,6 +236,7 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.USER_RESCUE: PermissionSpec(_H, "let a person in again who lost every way in"),
         Permission.RECORD_EXPORT: PermissionSpec(_H, "export the record of every account"),
         Permission.RECORD_EPOCH: PermissionSpec(_H, "go on with a record that was set back"),
+        Permission.RECORD_FACTS: PermissionSpec(_H, "look for rows that were changed past the server, and accept them"),
         Permission.RECORD_OFFICERS: PermissionSpec(_H, "say who decides that"),
         Permission.CODE_REQUEST: PermissionSpec(_P, "ask for a code by mail"),
         Permission.CODE_REDEEM: PermissionSpec(_P, "use a code that came by mail"),

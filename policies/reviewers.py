@@ -12,6 +12,7 @@ from uuid import UUID
 
 from accounts.models import AccountRoleGrant, App, Membership
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from accounts.row_seals import verified
 from policies.facts import known_of, read_versions
 from policies.models import Approval, ApprovalRequest
 from policies.permissions import Permission
@@ -25,8 +26,12 @@ MAX_SHOWN = 100
 
 
 def approved_so_far(request: ApprovalRequest, among: Container[UUID] | None = None) -> Approved:
-    """The votes that count now, for what was asked and nothing else. ``among``: only those of these reviewers."""
-    given = [each for each in request.approvals.all() if bytes(each.digest) == bytes(request.digest)]
+    """The votes that count now, for what was asked and nothing else. ``among``: only those of these reviewers.
+
+    Request and votes fit their seal, or nothing counts (RowsForged).
+    """
+    written = verified([request.id]).of(Approval, request.id)
+    given = [each for each in written if bytes(each.digest) == bytes(request.digest)]
     counted = [each for each in given if among is None or each.reviewer_id in among]
     votes = (vote_of(request.account_id, each) for each in counted)
     requester = person_behind(request.account_id, PrincipalKind(request.requester_kind), request.requester_id)

@@ -9,10 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts.models import (
     AccountRoleGrant,
     App,
     AppRole,
+    ExternalGrant,
+    ExternalRole,
     ExternalRoleGroup,
     GroupMembership,
     GroupRoleGrant,
@@ -21,7 +25,7 @@ from accounts.models import (
 )
 from accounts.principal import Principal, PrincipalKind
 from policies.explanation import Place, Source, SourceKind
-from policies.facts import custom_roles, external_mappings, external_roles
+from policies.facts import custom_roles
 from policies.permissions import Permission, permissions_named
 from policies.system_roles import (
     ACCOUNT_ROLES,
@@ -100,16 +104,27 @@ def _of_directory(principal: Principal, custom: Mapping[UUID, Role]) -> Iterator
     """What the groups of a directory mean here, in a session that the directory's provider vouched for."""
     if principal.provider is None:
         return
-    for role in external_roles(principal):
+    for role in _directory_roles(principal):
         own = (source for each in role.own_roles if each in custom for source in _account_role(custom[each], custom))
         for source in (*_system_role(role.account_role), *own):
             yield replace(source, kind=SourceKind.EXTERNAL_ROLE, name=role.name, id=role.id)
-    for mapping in external_mappings(principal).select_related("role"):
+    for mapping in _mappings(principal):
         if mapping.user_role:
             yield _mapped(mapping, GROUP_ROLES[mapping.user_role])
         for each in mapping.own_roles:
             if each in custom:
                 yield _mapped(mapping, permissions_named(custom[each].permissions))
+
+
+def _mappings(principal: Principal) -> QuerySet[ExternalRoleGroup]:
+    rows = ExternalRoleGroup.objects.select_related("role")
+    return rows.filter(role__in=_directory_roles(principal)) if principal.provider else rows.none()
+
+
+def _directory_roles(principal: Principal) -> QuerySet[ExternalRole]:
+    owner = {"app_id": principal.id} if principal.kind is PrincipalKind.APP else {"user_id": principal.id}
+    held = ExternalGrant.objects.filter(**owner, role__provider_id=principal.provider)
+    return ExternalRole.objects.filter(id__in=held.values("role_id"), account_id=principal.account)
 
 
 def _mapped(mapping: ExternalRoleGroup, permissions: frozenset[Permission]) -> Source:
@@ -128,7 +143,7 @@ def _of_app(principal: Principal) -> Iterator[Source]:
         yield Source(SourceKind.ADMINISTRATIVE_APP, "administrative app", Place.ACCOUNT, APP_ADMINISTRATOR)
     for group, names in app.group_memberships.values_list("group_id", "permissions"):
         yield Source(SourceKind.APP_GROUP, "app permissions", Place.GROUP, _granted(names), group=group)
-    for mapping in external_mappings(principal).select_related("role"):
+    for mapping in _mappings(principal):
         yield _mapped(mapping, _granted(mapping.app_permissions))
 
 

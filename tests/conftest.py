@@ -29,6 +29,7 @@ def django_db_setup() -> None:
 @pytest.fixture(scope="session")
 def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> Iterator[None]:
     """Tables, token and master keys in the run's data folder."""
+    from accounts import row_seals
     from kms.config.provision.schema import migrate
     from kms.config.provision.softhsm import ensure_configuration, ensure_library
     from kms.config.provision.token import ensure_token
@@ -45,6 +46,7 @@ def installation(postgres: None, data_folder: Path, django_db_blocker: Any) -> I
     with django_db_blocker.unblock():
         migrate(owner=environment.owner_database, server=environment.database)
         ensure_token(environment, in_use=False)
+        row_seals.key()  # as a server's first start does: from here on, what is committed is sealed
         with _sweeps_allowed():
             yield
         _let_go()

@@ -9,8 +9,10 @@ from django.db import models
 
 from accounts.models.people import User
 from accounts.models.sessions import Session
+from accounts.sealed_tables import part_of
 
 
+@part_of("user_id")
 class TotpDevice(models.Model):
     """An authenticator app (RFC 6238). Its key is sealed by the token: a copy of the database makes no codes.
 
@@ -40,6 +42,7 @@ class FidoProtocol(models.TextChoices):
     U2F = "u2f"
 
 
+@part_of("user_id")
 class FidoCredential(models.Model):
     """A security key or passkey (WebAuthn Level 2), or a key of the older U2F. ``public_key`` is a COSE key."""
 
@@ -62,6 +65,7 @@ class FidoCredential(models.Model):
         return f"{self.name} of {self.user_id}"
 
 
+@part_of("user_id")
 class RecoveryCode(models.Model):
     """A code for the day the other factors are lost. Good once; only a digest is kept."""
 

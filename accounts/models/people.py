@@ -10,6 +10,7 @@ from django.db import models
 
 from accounts import addresses, passwords
 from accounts.models.tenants import Account, Group
+from accounts.sealed_tables import part_of
 
 
 class UserManager(BaseUserManager["User"]):
@@ -17,6 +18,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=addresses.normalised(username or ""))
 
 
+@part_of("id")
 class User(AbstractBaseUser):
     """A person. One user may be a member of several accounts."""
 
@@ -56,6 +58,7 @@ class GroupRole(models.TextChoices):
     AUDITOR = "auditor"
 
 
+@part_of("user_id")
 class Membership(models.Model):
     """A user in an account. ``role`` is the system's, if any; roles of the account's own are AccountRoleGrants."""
 
@@ -74,6 +77,7 @@ class Membership(models.Model):
         return f"{self.user_id} in {self.account_id}: {self.role}"
 
 
+@part_of("user_id")
 class GroupMembership(models.Model):
     """A user in a group. ``role`` is the system's, if any; roles of the account's own are GroupRoleGrants."""
 
@@ -102,6 +106,7 @@ class NewsPurpose(models.TextChoices):
     LOG_LAGGING = "log-lagging"
 
 
+@part_of("user_id")
 class OneTimeCode(models.Model):
     """A code that was mailed: good once, for one purpose, one person and one address. Only a digest is kept."""
 

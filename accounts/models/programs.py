@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.db import models
 
 from accounts.models.tenants import Account, Group
+from accounts.sealed_tables import part_of
 
 
 class AppRole(models.TextChoices):
@@ -15,6 +16,7 @@ class AppRole(models.TextChoices):
     ADMIN = "admin"
 
 
+@part_of("id")
 class App(models.Model):
     """A program. How it proves itself is its AppCredential."""
 
@@ -41,6 +43,7 @@ class App(models.Model):
         return self.name
 
 
+@part_of("app_id")
 class AppGroup(models.Model):
     """An app in a group, with the permissions it has there (names from the policies catalogue; empty means none)."""
 
@@ -63,6 +66,7 @@ class CredentialKind(models.TextChoices):
     LDAP = "ldap"
 
 
+@part_of("app_id")
 class AppCredential(models.Model):
     """One way for an app to prove itself. One is current; the one it replaced holds until ``valid_until``.
 
@@ -93,6 +97,7 @@ class AppCredential(models.Model):
         return f"{self.kind} {self.version} of {self.app_id}"
 
 
+@part_of("app_id")
 class AppSubject(models.Model):
     """Whose tokens an app takes as its own, so that a token without the app's id finds it.
 

@@ -11,6 +11,7 @@ from django.db import models
 from accounts.models.people import AccountRole, GroupRole, User
 from accounts.models.programs import App
 from accounts.models.tenants import Account, Group
+from accounts.sealed_tables import part_of
 
 
 class ProviderKind(models.TextChoices):
@@ -19,6 +20,7 @@ class ProviderKind(models.TextChoices):
     LDAP = "ldap"
 
 
+@part_of("account_id")
 class IdentityProvider(models.Model):
     """Somebody whose word an account takes for who its people are. Its word counts in that account only.
 
@@ -40,6 +42,7 @@ class IdentityProvider(models.Model):
         return f"{self.kind} {self.name}"
 
 
+@part_of("user_id")
 class ExternalIdentity(models.Model):
     """Who a provider means by a subject: fixed at the first login, whatever address the provider states later."""
 
@@ -76,6 +79,7 @@ class PendingSignOn(models.Model):
         return str(self.id)
 
 
+@part_of("account_id")
 class ExternalRole(models.Model):
     """A group of a provider's directory that means roles here."""
 
@@ -97,6 +101,7 @@ class ExternalRole(models.Model):
         return self.name
 
 
+@part_of("account_id")
 class ExternalRoleGroup(models.Model):
     """What an external role gives in one group: a role to users, permissions to apps."""
 
@@ -114,6 +119,7 @@ class ExternalRoleGroup(models.Model):
         return f"{self.role_id} in {self.group_id}"
 
 
+@part_of("user_id", "app_id")
 class ExternalGrant(models.Model):
     """A user or app that its provider last counted in the directory group of a role.
 

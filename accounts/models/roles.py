@@ -9,8 +9,10 @@ from django.db import models
 
 from accounts.models.people import GroupMembership, Membership, User
 from accounts.models.tenants import Account
+from accounts.sealed_tables import part_of
 
 
+@part_of("account_id")
 class Role(models.Model):
     """A set of permissions under a name, held on the account or in a group.
 
@@ -40,6 +42,7 @@ class Role(models.Model):
         return self.name
 
 
+@part_of("user_id")
 class AccountRoleGrant(models.Model):
     """A member holds a role on the account. ``user`` is the member's: the one whose facts change with the row."""
 
@@ -56,6 +59,7 @@ class AccountRoleGrant(models.Model):
         return f"{self.role_id} to {self.user_id}"
 
 
+@part_of("user_id")
 class GroupRoleGrant(models.Model):
     """A user holds a role in a group. ``user`` is the member's, as above."""
 

@@ -11,8 +11,10 @@ from accounts.models.people import User
 from accounts.models.programs import App
 from accounts.models.providers import IdentityProvider
 from accounts.models.tenants import Account
+from accounts.sealed_tables import part_of
 
 
+@part_of("id")
 class Session(models.Model):
     """A login. Only a digest of the bearer token is kept."""
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 
+from accounts.sealed_tables import part_of
 from accounts.second_factor import Requirement
 
 
@@ -14,6 +15,7 @@ class Deployment(models.Model):
     """One row: the identity of this installation, bound into every key blob so that blobs do not travel."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    row_key_sealed = models.BinaryField(null=True, help_text="of the seals on rows; none before the first start")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -28,6 +30,14 @@ class FactVersion(models.Model):
 
     subject = models.UUIDField(primary_key=True)
     version = models.BigIntegerField()
+    seal = models.BinaryField(null=True, max_length=32, help_text="accounts.row_seals; none since the last change")
+    moved_in = models.BigIntegerField(null=True, help_text="the transaction that changed it last")
+
+    class Meta:
+        indexes: ClassVar = [
+            # What a transaction has to seal before it commits; committed, there is none that is not sealed.
+            models.Index(fields=["moved_in"], name="fact_unsealed", condition=models.Q(seal__isnull=True))
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject}@{self.version}"
@@ -40,6 +50,7 @@ class PasswordLogin(models.TextChoices):
     ADMINISTRATORS = "administrators"
 
 
+@part_of("id")
 class Account(models.Model):
     """A tenant. Nothing of one account is visible from another."""
 
@@ -65,6 +76,7 @@ class Account(models.Model):
         return self.name
 
 
+@part_of("id")
 class Group(models.Model):
     """What objects, users and apps are gathered in; rights are given per group."""
 

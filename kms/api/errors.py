@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accounts.errors import NotAuthenticated
+from accounts.row_seals import RowsForged
 from kms.api.wire.base import WireError
 from kms.audit.errors import RecordUnavailable, RecordUntrusted
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -66,6 +67,7 @@ _TABLE: tuple[tuple[type[Exception], int, str | None], ...] = (
     (ModuleSealed, 503, "The server is sealed: its cryptographic module does not accept it"),
     (ModuleUnavailable, 503, "The cryptographic module is not available; try again"),
     (ProviderUnavailable, 503, None),
+    (RowsForged, 503, "What this rests on was changed past the server, and is not used; an operator has to look"),
     (RecordUntrusted, 503, "The server is sealed: its record is not the one that it wrote; an operator has to look"),
     (RecordUnavailable, 503, "The audit log is not available, so nothing was done"),
     (TooBusy, 503, "Too many changes at once; try again"),

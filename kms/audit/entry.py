@@ -98,6 +98,7 @@ ALLOWED_DETAILS = frozenset(
         "approval",
         "approvers",
         "asked",
+        "facts",
         "repeats",
     }
 )

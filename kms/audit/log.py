@@ -16,12 +16,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.db import connection, transaction
 
 from accounts.clock import clock
+from accounts.connections import own_connection
 from accounts.models import FactVersion
 from kms.audit import rows
 from kms.audit.entry import AuditEntry
@@ -67,6 +69,11 @@ def append(*entries: AuditEntry) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_APPEND, rows.columns_of(entries))
     transaction.on_commit(lambda: tally.count(entries))
+
+
+def append_through(cursor: Any, *entries: AuditEntry) -> None:
+    """The same in the transaction of a cursor, another connection's perhaps."""
+    cursor.execute(_APPEND, rows.columns_of(entries))
 
 
 class _Ticket:
@@ -199,10 +206,7 @@ class GroupCommit:
 
     def _connected(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None or self._connection.closed:
-            parameters = connection.get_connection_params()
-            for django_only in ("cursor_factory", "context", "prepare_threshold"):
-                parameters.pop(django_only, None)
-            self._connection = psycopg.connect(**parameters, autocommit=True, prepare_threshold=0)
+            self._connection = own_connection()
         return self._connection
 
     def _disconnect(self) -> None:

@@ -142,6 +142,7 @@ class Sealing(models.Model):
     mark_xid = models.DecimalField(max_digits=20, decimal_places=0, null=True)
     swept_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
+    facts = models.BinaryField(null=True, help_text="the hidden sum of all facts at this size (fact_moves)")
 
     class Meta:
         db_table = "audit_sealing"

@@ -7,18 +7,23 @@ sealing and whatever died. It must not know how the key signs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
+from django.db.models import Max, Min
 
+from accounts import row_seals
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
-from kms.audit import log
+from kms.audit import fact_moves, log
 from kms.audit.checkpoint import Checkpoint, signed_note
 from kms.audit.entry import AuditEntry, Category, Outcome
-from kms.audit.leaf import SELECTED, line_of
+from kms.audit.fact_moves import FactSum
+from kms.audit.leaf import COLUMNS, SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
 from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditSignature, Sealing
 
@@ -27,8 +32,12 @@ AT_ONCE = 10_000
 HEARTBEAT = timedelta(seconds=60)
 # How often every entry is looked at, whatever the marks say: those are kept by a rule with a gap of microseconds.
 SWEEP = timedelta(hours=1)
+# What may wait to be sealed, and be signed: what is not yet can still be changed unseen.
+LONGEST_WAIT, MOST_WAITING = timedelta(seconds=60), 100_000
 # Hashes that are kept: of every 8th level. The others are folded from at most 128 of them.
 KEPT_LEVELS = 8
+_ACTION, _DETAILS = ([name for name, _ in COLUMNS].index(name) for name in ("action", "details"))
+_decode = msgspec.json.Decoder().decode
 
 # The bound is said of both sides: the planner does not infer it, and reads every leaf there is.
 _ENTRIES = f"""
@@ -36,6 +45,12 @@ SELECT {SELECTED} FROM audit_entry e
 WHERE sequence > %(after)s
     AND NOT EXISTS (SELECT 1 FROM audit_leaf l WHERE l.sequence = e.sequence AND l.sequence > %(after)s)
 ORDER BY sequence LIMIT {AT_ONCE}
+"""  # noqa: S608 - built from constants
+_WAITING = f"""
+SELECT count(*), min(time) FROM (
+    SELECT time FROM audit_entry WHERE sequence > (SELECT coalesce(max(sequence), 0) FROM audit_leaf)
+    ORDER BY sequence LIMIT {MOST_WAITING}
+) waiting
 """  # noqa: S608 - built from constants
 _SNAPSHOT = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::numeric, pg_snapshot_xmax(pg_current_snapshot())::text::numeric
@@ -67,6 +82,7 @@ class Sealer:
 
     def turn(self, now: datetime) -> int:
         """Seal what is ready and sign the root; the number of entries that were sealed."""
+        row_seals.key()  # before the lock: a deployment's first start makes it, and writes to the locked row
         sealed = 0
         while True:
             taken = self._seal(now)
@@ -95,21 +111,23 @@ class Sealer:
 
     def _grow(self, state: Sealing, entries: Sequence[tuple[object, ...]]) -> None:
         start, frontier = state.size, Frontier(state.size, map(bytes, state.frontier))
+        facts = facts_at(state)
         hashes, nodes = [], []
         for row in entries:
             hashed = leaf_hash(line_of(row))
             hashes.append(hashed)
             nodes += [node for node in frontier.append(hashed) if node[0] % KEPT_LEVELS == 0]
+            if row[_ACTION] == fact_moves.ACTION:
+                facts.apply(fact_moves.moves_in(_decode(str(row[_DETAILS]))["facts"]))
         with connection.cursor() as cursor:
             sequences = [row[0] for row in entries]
             cursor.execute(_ADD_LEAVES, [list(range(start, frontier.size)), sequences, hashes])
             if nodes:
                 levels, indices, roots = zip(*nodes, strict=True)
                 cursor.execute(_ADD_NODES, [[level // KEPT_LEVELS for level in levels], list(indices), list(roots)])
-        state.size, state.frontier = frontier.size, frontier.hashes
-        AuditCheckpoint.objects.create(
-            size=state.size, origin=origin(self._deployment, state.epoch), root=frontier.root()
-        )
+        state.size, state.frontier, root = frontier.size, frontier.hashes, frontier.root()
+        state.facts = facts.hidden(fact_moves.place(state.size, root), os.urandom(fact_moves.NONCE_BYTES))
+        AuditCheckpoint.objects.create(size=state.size, origin=origin(self._deployment, state.epoch), root=root)
 
     def _sign(self) -> None:
         """The newest root, once it is committed: two sealers who do it at once sign the same text."""
@@ -120,6 +138,29 @@ class Sealer:
         text = Checkpoint(row.origin, row.size, bytes(row.root)).text()
         note = signed_note(text, signer.name, signer.spki, signer.sign)
         AuditSignature.objects.bulk_create([AuditSignature(checkpoint=row, note=note)], ignore_conflicts=True)
+
+
+def backlog(now: datetime) -> str | None:
+    """Why no more should be added to what is not sealed yet; None while that is little."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        waiting, since = cursor.fetchone()
+    if waiting >= MOST_WAITING:
+        return f"{waiting} entries or more are not sealed"
+    unsigned = AuditCheckpoint.objects.filter(auditsignature=None, size__gt=_signed_size()).aggregate(Min("time"))
+    oldest = min((each for each in (since, unsigned["time__min"]) if each is not None), default=now)
+    return f"entries are not sealed since {oldest:%H:%M:%S} UTC" if now - oldest > LONGEST_WAIT else None
+
+
+def _signed_size() -> int:
+    return AuditSignature.objects.aggregate(Max("checkpoint_id"))["checkpoint_id__max"] or 0
+
+
+def facts_at(state: Sealing) -> FactSum:
+    """What the facts added up to when the record was as it is here. SumForged: that is not there, or of elsewhere."""
+    root = Frontier(state.size, map(bytes, state.frontier)).root()
+    kept = None if state.facts is None else bytes(state.facts)
+    return fact_moves.found(row_seals.key(), kept, fact_moves.place(state.size, root))
 
 
 def origin(deployment: UUID, epoch: int) -> str:

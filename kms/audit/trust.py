@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kms.audit import tree
 from kms.audit.checkpoint import Checkpoint
-from kms.audit.errors import RecordUntrusted
+from kms.audit.errors import RecordUnavailable, RecordUntrusted
 from kms.audit.merkle import range_hash
 from kms.audit.models import Sealing
 
@@ -22,13 +22,19 @@ KEEP_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Trust:
-    """This process's. ``reason`` is set while the record is not, or not yet, found to be ours."""
+    """This process's. ``reason`` is set while the record is not, or not yet, found to be ours; ``facts`` while what
+    decisions rest on does not add up to it; ``behind`` while entries wait too long to be sealed."""
 
     reason: str | None = None
+    facts: str | None = None
+    behind: str | None = None
 
     def demand(self) -> None:
-        if self.reason is not None:
-            raise RecordUntrusted(self.reason)
+        untrusted = self.reason or self.facts
+        if untrusted is not None:
+            raise RecordUntrusted(untrusted)
+        if self.behind is not None:
+            raise RecordUnavailable(self.behind)
 
 
 trust = Trust()

@@ -55,7 +55,7 @@ class DatabaseAddress:
     def as_django(self) -> dict[str, Any]:
         """The connection part of a Django DATABASES entry."""
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "kms.config.database_engine",
             "NAME": self.name,
             "USER": self.user,
             "PASSWORD": self.password,

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from kms.operations.epoch_officers import complain
+from kms.operations.fact_sweep import FactSweeper
 from kms.operations.keeper import Keeper
 from kms.operations.log_shipping import LogShipper
 from kms.operations.log_watch import LogWatch
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 MAIL_SECONDS = 2.0
 SEAL_SECONDS = 1.0
+# How often it is asked whether it is time to sweep.
+SWEEP_SECONDS = 60.0
 COMPARE_SECONDS = 10.0
 # A sink that does not answer holds up one of them.
 SHIPPERS = 2
@@ -40,6 +43,7 @@ def start(seconds: float) -> threading.Thread:
     _compared(SealingTurns())
     _thread("mailer", MAIL_SECONDS, Mailer(settings.KEYSTEAD.public_url).turn)
     _thread("notice mailer", MAIL_SECONDS, NoticeMailer(settings.KEYSTEAD.public_url).turn)
+    _thread("fact sweeper", SWEEP_SECONDS, FactSweeper().turn, at_once=True)
     # Apart, so that a receiver who answers slowly holds up no mail.
     _thread("webhook caller", MAIL_SECONDS, WebhookCaller().turn)
     _thread("witness caller", settings.KEYSTEAD.witness_seconds, WitnessCaller().turn)
@@ -63,18 +67,19 @@ def _compared(turns: SealingTurns) -> None:
         finally:
             first.set()
 
-    threading.Thread(target=_turn, args=("sealer", turn), name="first sealing", daemon=True).start()
+    _thread("sealer", SEAL_SECONDS, turn, at_once=True)
     first.wait(COMPARE_SECONDS)
-    _thread("sealer", SEAL_SECONDS, turns.turn)
 
 
-def _thread(name: str, seconds: float, turn: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=_run, args=(name, seconds, turn), name=name, daemon=True)
+def _thread(name: str, seconds: float, turn: Callable[[], object], *, at_once: bool = False) -> threading.Thread:
+    thread = threading.Thread(target=_run, args=(name, seconds, turn, at_once), name=name, daemon=True)
     thread.start()
     return thread
 
 
-def _run(name: str, seconds: float, turn: Callable[[], object]) -> None:
+def _run(name: str, seconds: float, turn: Callable[[], object], at_once: bool) -> None:
+    if at_once:
+        _turn(name, turn)
     pause = threading.Event()
     while True:
         # So that the processes of a machine do not all knock at once; not a secret.

@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "keystead_client_trust"  # notified by triggers (accounts' migrations)
 FIRST_LOOK_SECONDS = 5.0
-FIRST_LOOK_SECONDS = 5.0
 POLL_SECONDS = 5.0  # a notification may be lost, and an overlap ends without one
 
 _AT_ONCE = 50  # OpenSSL reads certificates without letting other threads run

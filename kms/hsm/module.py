@@ -209,6 +209,7 @@ class Kept(StrEnum):
 
     CHECKPOINT = "record-1"
     OFFICERS = "officers-1"
+    ROW_KEY = "row-key-1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from accounts.models import Account, Group
+from accounts.sealed_tables import part_of
 
 
+@part_of("id")
 class SecurityObject(models.Model):
     """A managed object (KMIP's word): key, secret, opaque or certificate.
 

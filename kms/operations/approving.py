@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
+from accounts import row_seals
 from accounts.clock import clock
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, Principal, PrincipalKind
 from kms.audit import log
@@ -274,7 +275,9 @@ def _put_away(row: ApprovalRequest, now: datetime) -> None:
     if unanswered and policy is not None and policy.log_expired:
         log.append(_entry(row, "approval.expire", Outcome.DONE, "expired"))
     if policy is None or not policy.retain_expired:
+        identity = row.id
         row.delete()
+        row_seals.forget([identity])
         return
     if unanswered:
         row.status, row.decided_at, row.due_at, row.denial_reason = ApprovalStatus.FAILED, now, None, EXPIRED

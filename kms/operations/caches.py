@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
 from accounts.principal import Principal
+from accounts.row_seals import verified
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
 from kms.objects.snapshot import ObjectSnapshot, snapshot_of
 from kms.operations.command import ObjectRef
-from policies.facts import Known, known_of, read_versions
+from policies.facts import Known, known_of
 from policies.versions import share_lock_subjects
 
 MAX_CALLERS, MAX_OBJECTS = 10_000, 10_000
@@ -121,23 +122,25 @@ class Caches:
 
     def locked_object(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
         """The object as it is now, held unchanged until the current transaction ends; the cache is passed by."""
-        return _read(account, ref, share_lock_subjects)
+        return _read(account, ref, lock=True)
 
     def _load(self, account: UUID, ref: ObjectRef) -> VersionedObject | None:
-        found = _read(account, ref, read_versions)
+        found = _read(account, ref)
         if found is not None and len(found.snapshot.blob) <= MAX_CACHED_BLOB:
             self._objects.put(found.snapshot.id, found)
             self._names.put((account, found.snapshot.name), found.snapshot.id)
         return found
 
 
-def _read(account: UUID, ref: ObjectRef, versions: Callable[[list[UUID]], dict[UUID, int]]) -> VersionedObject | None:
+def _read(account: UUID, ref: ObjectRef, *, lock: bool = False) -> VersionedObject | None:
     """Looked up again when a name went to another row in between: a rotation leaves no moment without a key."""
     for _ in range(_NAME_MOVES):
         row_id = _row_id(account, ref)
         if row_id is None:
             return None
-        found = _read_row(account, ref, row_id, versions([row_id])[row_id])
+        if lock:
+            share_lock_subjects([row_id])
+        found = _read_row(account, ref, row_id)
         if found is not None or ref.id is not None:
             return found
     return None
@@ -150,12 +153,15 @@ def _row_id(account: UUID, ref: ObjectRef) -> UUID | None:
     return named.values_list("id", flat=True).first()
 
 
-def _read_row(account: UUID, ref: ObjectRef, row_id: UUID, version: int) -> VersionedObject | None:
-    """``version`` was read before the row, so a change in between shows as an old version."""
-    row = SecurityObject.objects.filter(id=row_id, account_id=account).first()
-    if row is None or row.deletion_date is not None or (ref.name is not None and row.name != ref.name):
+def _read_row(account: UUID, ref: ObjectRef, row_id: UUID) -> VersionedObject | None:
+    """Row and version are of one moment, and the row fits its seal (RowsForged)."""
+    rows = verified([row_id])
+    row = rows.first(SecurityObject, row_id)
+    if row is None or row.account_id != account or row.deletion_date is not None:
         return None
-    return VersionedObject(snapshot_of(row, keystore.deployment_id()), version)
+    if ref.name is not None and row.name != ref.name:
+        return None
+    return VersionedObject(snapshot_of(row, keystore.deployment_id()), rows.versions[row_id])
 
 
 def _matches(found: VersionedObject, account: UUID, ref: ObjectRef) -> bool:

@@ -25,6 +25,7 @@ from kms.operations.command import Call, CarryOut, Command, Operation, Resolved,
 from kms.operations.epoch_officers import deciding, demand_signatures, described
 from kms.operations.epoch_statements import Opening, keep, kept, spend
 from kms.operations.errors import Conflict, InvalidRequest
+from kms.operations.row_key import forget_row_key
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -120,6 +121,7 @@ def open_epoch(call: Call, command: OpenEpoch, _payload: None) -> _Agreed:
 def remember_epoch(_carry_out: CarryOut, _command: OpenEpoch, agreed: _Agreed) -> Opened:
     keystore.module().keep(packed(agreed.checkpoint))
     spend(Opening)
+    forget_row_key()
     return Opened(epoch_of(agreed.checkpoint), agreed.checkpoint.size, agreed.by)
 
 

@@ -31,6 +31,7 @@ from django.db import (
 from accounts.clock import clock
 from accounts.errors import NotAuthenticated
 from accounts.principal import ANONYMOUS, Principal
+from accounts.row_seals import RowsForged
 from kms.audit import log
 from kms.audit.entry import AuditEntry, CallContext, Category, Outcome
 from kms.audit.errors import RecordUnavailable
@@ -78,6 +79,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (DataRejected, "data-rejected"),
     (MechanismRefused, "mechanism-refused"),
     (BlobRejected, "integrity-failure"),
+    (RowsForged, RowsForged.reason),
     (ModuleSealed, "module-sealed"),
     (ModuleUnavailable, "module-unavailable"),
 )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from accounts import codes, outbox
 from accounts.models import CodePurpose, FactVersion, OneTimeCode, User
+from accounts.row_seals import verified
 from kms.operations.command import Call, Command, Resolved
 from kms.operations.errors import AccessDenied, TooManyAttempts
 from kms.secret import SecretBytes
@@ -33,6 +34,7 @@ def code_of(call: Call, purpose: CodePurpose, claimed: UUID, code: SecretBytes) 
     except codes.CodeNotValid as error:
         raise refused(error.reason) from None
     assert user is not None  # look_up refuses nobody's codes
+    verified([claimed])  # a code that somebody put there is none
     call.touched.insert(0, Target("user", user.id))
     return user, row
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import time
 
+from accounts import row_seals
 from accounts.clock import clock
+from accounts.row_seals import RowsForged
 from kms.audit import trust as trusting
 from kms.audit.checkpoint import Checkpoint
 from kms.audit.models import AuditCheckpoint
-from kms.audit.sealer import Sealer
+from kms.audit.sealer import Sealer, backlog
 from kms.audit.trust import KEEP_SECONDS, trust
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
@@ -36,11 +38,25 @@ class SealingTurns:
         if trust.reason is not None:
             self._compare()
         if trust.reason is None:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Whoever seals: what is not sealed for too long is known here too, and nothing is added to it."""
+        try:
             self._own().turn(clock.now())
             self._remember()
+        finally:
+            self._watch()
+
+    def _watch(self) -> None:
+        behind = backlog(clock.now())
+        if behind is not None and trust.behind is None:
+            logger.critical("nothing is served until the record is sealed again: %s", behind)
+        trust.behind = behind
 
     def _compare(self) -> None:
-        reason = trusting.fault(trusting.last_known(keystore.module().recall)) or self._witnesses.fault()
+        known = trusting.last_known(keystore.module().recall)
+        reason = trusting.fault(known) or self._witnesses.fault() or _row_key_fault()
         if reason is not None and reason != trust.reason:
             logger.critical("the server is sealed: %s", reason)
         trust.reason = reason
@@ -60,6 +76,15 @@ class SealingTurns:
             return
         remember(Checkpoint(newest.origin, newest.size, bytes(newest.root)))
         self._kept = (time.monotonic(), newest.size)
+
+
+def _row_key_fault() -> str | None:
+    """A deployment's first start makes the key, before anybody is served."""
+    try:
+        row_seals.key()
+    except RowsForged:
+        return "The key that seals what decisions rest on is not the one that the token remembers"
+    return None
 
 
 def remember(checkpoint: Checkpoint) -> None:

@@ -20,6 +20,7 @@ HARMLESS = {
         "known.secrets_go_to(row.config)",
     ): "addresses, to which secrets are sent",
     ("kms/operations/providers.py", "known.secrets_go_to(parsed_config)"): "addresses, to which secrets are sent",
+    ("kms/operations/epochs.py", "asked.token"): "what the token, a device, remembers of the record",
 }
 # Of a secret, but not it.
 _ABOUT = ("_version", "_id")

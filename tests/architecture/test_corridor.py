@@ -15,6 +15,7 @@ REVEALS = {
         "_new_totp",
     ): "an authenticator app's new key is shown once, as text and QR code",
     ("kms/operations/factor_enrolment.py", "unlock_factors"): "the password hasher takes text",
+    ("kms/operations/row_key.py", "row_key"): "seals on rows are made in this process: HMACs by the thousand",
     ("kms/operations/webhooks.py", "headers_of"): "HMAC under a key that the webhook's receiver has too",
     ("kms/operations/vote_proofs.py", "_demand_password"): "the password hasher takes text",
     ("kms/operations/second_factors.py", "take_code"): "RFC 6238's HMAC under a key that lives outside the token",

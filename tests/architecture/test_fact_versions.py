@@ -11,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from accounts import codes
 from accounts.clock import clock
 from accounts.models import (
     Account,
@@ -18,7 +19,10 @@ from accounts.models import (
     App,
     AppCredential,
     AppGroup,
+    AppSubject,
+    CodePurpose,
     ExternalGrant,
+    ExternalIdentity,
     ExternalRole,
     ExternalRoleGroup,
     FactVersion,
@@ -28,16 +32,19 @@ from accounts.models import (
     GroupRoleGrant,
     IdentityProvider,
     Membership,
+    OneTimeCode,
+    RecoveryCode,
     Role,
     Session,
     TotpDevice,
     User,
 )
 from accounts.principal import AuthenticationMethod
+from accounts.sealed_tables import SEALED
 from accounts.sessions import issue
 from kms.objects.models import SecurityObject
 from policies.facts import read_versions
-from policies.models import AccountPolicy, GroupPolicy
+from policies.models import AccountPolicy, Approval, ApprovalRequest, GroupPolicy
 from tests.architecture.source import ROOT
 from tests.kit.tenants import Tenant, new_tenant
 
@@ -63,6 +70,13 @@ SUBJECTS = {
     "accounts_grouprolegrant": "user_id",
     "policies_accountpolicy": "account_id",
     "policies_grouppolicy": "account_id",
+    "accounts_onetimecode": "user_id",
+    "accounts_recoverycode": "user_id",
+    "accounts_appsubject": "app_id",
+    "accounts_identityprovider": "account_id",
+    "accounts_externalidentity": "user_id",
+    "policies_approvalrequest": "id",
+    "policies_approval": "request_id",
     "objects_securityobject": "id",
 }
 
@@ -102,6 +116,10 @@ def test_every_table_that_decisions_read_has_the_trigger() -> None:
 
 def test_triggers_take_the_column_that_names_the_subject() -> None:
     assert triggers() == SUBJECTS
+
+
+def test_what_moves_a_version_is_what_is_sealed() -> None:
+    assert {name: table.subjects[0] for name, table in SEALED.items()} == triggers()
 
 
 def test_the_servers_role_cannot_switch_the_triggers_off() -> None:
@@ -172,6 +190,57 @@ def _group_role(tenant: Tenant) -> Any:
     return GroupRoleGrant.objects.filter(user_id=tenant.alice.id)
 
 
+def _code(tenant: Tenant) -> Any:
+    rows = OneTimeCode.objects.filter(user_id=tenant.alice.id)
+    codes.make(CodePurpose.RESET_PASSWORD, User.objects.get(id=tenant.alice.id), clock.now(), email="a@example.org")
+    return rows
+
+
+def _recovery(tenant: Tenant) -> Any:
+    RecoveryCode.objects.create(user_id=tenant.alice.id, digest=uuid4().bytes * 2)
+    return RecoveryCode.objects.filter(user_id=tenant.alice.id)
+
+
+def _subject(tenant: Tenant) -> Any:
+    AppSubject.objects.create(app_id=tenant.app.id, issuer="https://issuer.example.org", subject=str(uuid4()))
+    return AppSubject.objects.filter(app_id=tenant.app.id)
+
+
+def _provider(tenant: Tenant) -> Any:
+    IdentityProvider.objects.create(account=tenant.account, kind="ldap", name="directory")
+    return IdentityProvider.objects.filter(account=tenant.account)
+
+
+def _identity(tenant: Tenant) -> Any:
+    provider = _provider(tenant).get()
+    ExternalIdentity.objects.create(provider=provider, user_id=tenant.alice.id, subject="alice")
+    return ExternalIdentity.objects.filter(provider=provider)
+
+
+def _request(tenant: Tenant) -> ApprovalRequest:
+    return ApprovalRequest.objects.create(
+        account=tenant.account,
+        requester_kind="user",
+        requester_id=tenant.alice.id,
+        requester_method="password",
+        method="POST",
+        operation="/crypto/v1/keys",
+        body_sealed=b"sealed",
+        digest=bytes(32),
+        action="object.create",
+        created_at=clock.now(),
+        expires_at=clock.now(),
+    )
+
+
+def _vote(tenant: Tenant) -> Row:
+    request = _request(tenant)
+    Approval.objects.create(
+        request=request, reviewer_kind="user", reviewer_id=tenant.alice.id, digest=bytes(32), created_at=clock.now()
+    )
+    return Approval.objects.filter(request=request), request.id
+
+
 def _policies(tenant: Tenant, model: Any, **keys: Any) -> Any:
     model.objects.create(**keys)
     return model.objects.filter(account=tenant.account)
@@ -204,6 +273,13 @@ ROWS: dict[str, Callable[[Tenant], Row]] = {
     "accounts_grouprolegrant": lambda t: (_group_role(t), t.alice.id),
     "policies_accountpolicy": lambda t: (_policies(t, AccountPolicy, account=t.account), t.account.id),
     "policies_grouppolicy": lambda t: (_policies(t, GroupPolicy, group=t.group, account=t.account), t.account.id),
+    "accounts_onetimecode": lambda t: (_code(t), t.alice.id),
+    "accounts_recoverycode": lambda t: (_recovery(t), t.alice.id),
+    "accounts_appsubject": lambda t: (_subject(t), t.app.id),
+    "accounts_identityprovider": lambda t: (_provider(t), t.account.id),
+    "accounts_externalidentity": lambda t: (_identity(t), t.alice.id),
+    "policies_approvalrequest": lambda t: of(ApprovalRequest, _request(t).id),
+    "policies_approval": _vote,
     "objects_securityobject": lambda t: of(SecurityObject, _object(t)),
 }
 

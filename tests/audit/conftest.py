@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from kms.audit.errors import RecordUnavailable
 from kms.audit.log import group_commit
-from tests.audit.helpers import entry
+from kms.config.database import DATABASE_NAME
+from kms.config.provision.postgres import EmbeddedPostgres
+from tests.audit.helpers import Root, entry
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +22,10 @@ def _reconnected() -> Iterator[None]:
     yield
     with contextlib.suppress(RecordUnavailable):
         group_commit().submit(entry(uuid4()), {})
+
+
+@pytest.fixture
+def root(data_folder: Path) -> Iterator[Root]:
+    """The database's superuser."""
+    with EmbeddedPostgres(data_folder).superuser(DATABASE_NAME) as opened:
+        yield opened

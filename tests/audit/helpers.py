@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from kms.audit.entry import AuditEntry, Category, Outcome
 from kms.audit.models import AuditRecord
@@ -58,6 +58,19 @@ def owner_connection() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         yield opened
 
 
+Root = psycopg.Connection[Any]  # the superuser's: the fixture `root`
+
+
+@contextlib.contextmanager
+def unseen(root: Root) -> Iterator[None]:
+    """No trigger sees what is done here, nor does a foreign key hold it off."""
+    root.execute("SET session_replication_role = replica")
+    try:
+        yield
+    finally:
+        root.execute("SET session_replication_role = origin")
+
+
 class Running(Generic[T]):
     """Work in a thread of its own, with its result or error kept for whoever asks."""
 
@@ -87,7 +100,27 @@ class Running(Generic[T]):
         return self._result  # type: ignore[return-value]  # set when there was no error
 
 
-def wait_until_blocked_by(holder: psycopg.Connection[Any], waiting: Running[Any]) -> None:
+class Changing:
+    """A change of the server's own, in a thread of its own: made, and not committed before it is told to be."""
+
+    def __init__(self, statement: str, parameters: dict[str, Any]) -> None:
+        self._made, self._go = threading.Event(), threading.Event()
+        self._running = Running(lambda: self._change(statement, parameters))
+        assert self._made.wait(10)
+
+    def _change(self, statement: str, parameters: dict[str, Any]) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            self.info = connection.connection.info
+            self._made.set()
+            assert self._go.wait(30)
+
+    def commit(self) -> None:
+        self._go.set()
+        self._running.result()
+
+
+def wait_until_blocked_by(holder: psycopg.Connection[Any] | Changing, waiting: Running[Any]) -> None:
     """Return when some statement waits for a lock that ``holder`` has; the work must not have ended meanwhile."""
     with another_connection() as looking:
         while True:

@@ -20,7 +20,7 @@ from kms.operations.cryptographic import Encrypt
 from kms.operations.errors import AccessDenied, TooBusy
 from kms.operations.executor import execute
 from policies.facts import read_versions
-from tests.audit.helpers import Running, another_connection, entry, terminate, wait_until_blocked_by, written
+from tests.audit.helpers import Changing, Running, another_connection, entry, terminate, wait_until_blocked_by, written
 from tests.kit.tenants import Tenant
 from tests.kit.threads import at_once, each
 
@@ -212,14 +212,13 @@ def test_no_answer_leaves_while_a_revocation_is_under_way_nor_after_it(tenant: T
     """Decided on cached facts before the revocation committed: the answer is held, then refused."""
     key = tenant.key()
     encrypt(tenant, key)
-    with another_connection() as holder:
-        holder.execute(revocation, {"app": tenant.app.id, "account": tenant.account.id, "key": key.id})
-        waiting = Running(lambda: encrypt(tenant, key))
-        wait_until_blocked_by(holder, waiting)
-        assert encryptions(tenant) == ["done"]
-        holder.commit()
-        with pytest.raises(AccessDenied):
-            waiting.result()
+    holder = Changing(revocation, {"app": tenant.app.id, "account": tenant.account.id, "key": key.id})
+    waiting = Running(lambda: encrypt(tenant, key))
+    wait_until_blocked_by(holder, waiting)
+    assert encryptions(tenant) == ["done"]
+    holder.commit()
+    with pytest.raises(AccessDenied):
+        waiting.result()
     assert encryptions(tenant) == ["done", "denied"]
 
 

@@ -62,7 +62,7 @@ def test_the_password_is_in_no_repr() -> None:
 def test_django_gets_every_part() -> None:
     settings = parse_database_url("postgresql://me:secret@db:1/k?sslmode=require").as_django()
     assert settings == {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "kms.config.database_engine",
         "NAME": "k",
         "USER": "me",
         "PASSWORD": "secret",

@@ -34,11 +34,13 @@ def connected_as(address: DatabaseAddress) -> Iterator[None]:
     settings["OPTIONS"]["options"] = f"{settings['OPTIONS'].get('options', '')} -c lock_timeout=10s".strip()
     connection.close()
     connection.settings_dict = {**before, **settings}
+    connection.seals_facts = False  # type: ignore[attr-defined]  # kms.config.database_engine's
     try:
         yield
     finally:
         connection.close()
         connection.settings_dict = before
+        connection.seals_facts = True  # type: ignore[attr-defined]  # kms.config.database_engine's
 
 
 def migrations_pending() -> int:

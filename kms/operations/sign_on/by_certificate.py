@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from accounts import mtls, revocation
+from accounts import mtls, revocation, row_seals
 from accounts.certificates import PresentedCertificate
 from accounts.clock import clock
-from accounts.credentials import end_of, fact_version
 from accounts.errors import NotAuthenticated
 from accounts.models import AppCredential, CredentialKind
 from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
+from accounts.row_seals import Verified
+from accounts.validity import account_of, credentials_of, end_of
 from kms.audit.entry import CallContext
 from kms.operations.command import Call
 from kms.operations.sign_on.proof import Method, refuse_disabled_app
@@ -37,14 +38,14 @@ def prove(call: Call, credential: CertificateCredential) -> Principal:
     app_id, presented = _app_id(credential), call.context.certificate
     if presented is None:
         raise NotAuthenticated("no-certificate")
-    version = fact_version(app_id)
-    row, ends_at = _accepting(_rows(app_id, call.now), presented, call.now)
+    held = row_seals.verified([app_id])
+    _row, ends_at = _accepting(_rows(held, app_id, call.now), presented, call.now)
     principal = Principal(
         PrincipalKind.APP,
         app_id,
-        row.app.account_id,
+        account_of(held, app_id),
         AuthenticationMethod.CERTIFICATE,
-        proof_version=version,
+        proof_version=held.versions[app_id],
         expires_at=ends_at,
         certificate=presented.thumbprint,
     )
@@ -59,9 +60,8 @@ def _app_id(credential: CertificateCredential) -> UUID:
         raise NotAuthenticated("unknown-app") from None
 
 
-def _rows(app_id: UUID, now: datetime) -> list[AppCredential]:
-    rows = AppCredential.objects.filter(app_id=app_id, kind__in=_KINDS).select_related("app").order_by("-version")
-    return [row for row in rows if not _ended(row, now)]
+def _rows(held: Verified, app_id: UUID, now: datetime) -> list[AppCredential]:
+    return [row for row in credentials_of(held, app_id, *_KINDS) if not _ended(row, now)]
 
 
 def _ended(row: AppCredential, now: datetime) -> bool:
@@ -103,7 +103,7 @@ def admit(credential: CertificateCredential, context: CallContext) -> None:
 def _chains_to_check(app_id: UUID, presented: PresentedCertificate) -> Iterator[mtls.Chain]:
     """Only of certificates that the app's authority issued: no stranger's names an address to call."""
     now = clock.now()
-    for row in _rows(app_id, now):
+    for row in _rows(row_seals.verified([app_id]), app_id, now):
         if row.config.get("check_revocation"):
             with contextlib.suppress(NotAuthenticated):
                 yield mtls.verify(presented, row.kind, row.config, now).chain
