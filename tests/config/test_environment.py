@@ -10,6 +10,8 @@ import pytest
 
 from kms.config.environment import CHECKOUT, VARIABLES, ConfigurationError, Environment, read_environment
 
+WITNESS = "witness.example/lite+5f06da1e+BH1SMF/x4BiDba+y+/DmyqSBX2LHbrsPjHxKmV0ccikQ"
+
 
 def test_without_any_variable_everything_lives_in_the_checkouts_data_folder() -> None:
     environment = read_environment({})
@@ -55,6 +57,14 @@ def test_http_is_refused_off_loopback(host: str) -> None:
         {"KEYSTEAD_LISTEN": "https://user@127.0.0.1"},
         {"KEYSTEAD_LISTEN": "https://127.0.0.1:99999"},
         {"KEYSTEAD_LISTEN": "127.0.0.1:8443"},
+        {"KEYSTEAD_WITNESSES": "w+5f06da1e+BH1SMF/x4BiDba+y+/DmyqSBX2LHbrsPjHxKmV0ccikQ https://w.example"},
+        {"KEYSTEAD_WITNESSES": f"{WITNESS}"},
+        {"KEYSTEAD_WITNESSES": f"{WITNESS} http://w.example"},
+        {"KEYSTEAD_WITNESSES": f"{WITNESS} https://w.example/?x"},
+        {"KEYSTEAD_WITNESSES": f"{WITNESS} https://a.example, {WITNESS} https://b.example"},
+        {"KEYSTEAD_WITNESS_REQUIRED": "perhaps"},
+        {"KEYSTEAD_EPOCH_OFFICERS": "/etc/officers"},
+        {"KEYSTEAD_EPOCH_QUORUM": "2"},
         {"KEYSTEAD_WORKERS": "0"},
         {"KEYSTEAD_WORKERS": "two"},
         {"KEYSTEAD_WORKERS": "-1"},
@@ -142,3 +152,12 @@ def test_the_readmes_table_is_the_environments_table() -> None:
 def test_every_field_can_be_named_by_a_variable_or_follows_from_one() -> None:
     derived = {"embedded_database", "pin_file_generated", "tls_generated"}
     assert len(VARIABLES) == len(Environment.__dataclass_fields__) - len(derived) + 2  # the two password files
+
+
+def test_several_witnesses_are_named_each_with_its_address() -> None:
+    other = "witness.example/w1+2b15803b+BH1SMF/x4BiDba+y+/DmyqSBX2LHbrsPjHxKmV0ccikQ"
+    named = f" {WITNESS} https://w.example/prefix/ ,{other}  http://127.0.0.1:8300,"
+    one, two = read_environment({"KEYSTEAD_WITNESSES": named}).witnesses
+    assert one.key.label == "witness.example/lite+5f06da1e"
+    assert one.address == "https://w.example/prefix/add-checkpoint"
+    assert two.address == "http://127.0.0.1:8300/add-checkpoint"
