@@ -9,11 +9,11 @@ import ctypes
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import ssl
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -158,13 +158,19 @@ def serve(
         ssl_context_factory=_asking if listen.tls and environment.client_certificates == "request" else None,
     )
     supervisor = Supervisor(config, [opened], watch)
-    with tempfile.TemporaryDirectory(prefix="keystead-metrics-") as folder:
-        if metrics is not None:
-            metrics.listen(BACKLOG)
-            config.metrics = metrics, Path(folder)
-        supervisor.run()
+    if metrics is not None:
+        metrics.listen(BACKLOG)
+        config.metrics = metrics, _emptied(environment.data / "metrics")
+    supervisor.run()
     opened.close()
     return 1 if supervisor.gave_up else 0
+
+
+def _emptied(folder: Path) -> Path:
+    """What the workers of a server that is gone have counted is no part of ours."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _asking(config: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
