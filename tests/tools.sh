@@ -14,6 +14,7 @@ need chromium chromium
 need npm npm
 need go golang
 need etcd etcd-server
+need faketime faketime
 
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

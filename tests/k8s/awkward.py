@@ -60,14 +60,19 @@ LOGIN = says(200, {"access_token": "token", "expires_in": 3600, "token_type": "B
 
 
 class AwkwardServer(ThreadingHTTPServer):
-    """``behaviour`` is how it answers calls; logins succeed unless ``login`` says otherwise. ``asked`` is what came."""
+    """``behaviour`` is how it answers calls, ``login`` how it answers logins; ``dates`` are of its certificate.
+
+    ``asked`` is what came.
+    """
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, root: Identity, behaviour: Behaviour, login: Behaviour = LOGIN) -> None:
+    def __init__(
+        self, folder: Path, root: Identity, behaviour: Behaviour, login: Behaviour = LOGIN, **dates: Any
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         names = [x509.IPAddress(ip_address("127.0.0.1"))]
-        self.identity = leaf("awkward", root, usages=(SERVER,), names=names)
+        self.identity = leaf("awkward", root, usages=(SERVER,), names=names, **dates)
         certificate, key = self.identity.files(folder, f"awkward-{self.server_address[1]}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)

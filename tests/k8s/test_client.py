@@ -6,6 +6,7 @@ import base64
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.k8s.awkward import AwkwardServer, Behaviour, breaks_off, drips, hangs
 from tests.kit.certificates import authority
 from tests.kit.kms_plugin import private
 
+HOUR = timedelta(hours=1)
 GOOD = says(200, {"value": "yes"})
 SECRET = base64.b64encode(b"00000000-0000-4000-8000-000000000000:the secret of the app").decode()
 
@@ -204,6 +206,19 @@ def test_a_server_of_another_authority_is_nobody(bench: Bench) -> None:
     with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
         ask(bench.client(ca=authority("Another").pem))
     assert not server.asked
+
+
+@pytest.mark.parametrize(
+    ("dates", "words"),
+    [({"since": 2 * HOUR}, "not yet valid"), ({"until": -2 * HOUR}, "has expired")],
+    ids=["our clock is slow", "our clock is fast"],
+)
+def test_a_clock_that_does_not_fit_the_servers_certificate_is_told_by_that(
+    bench: Bench, dates: dict[str, timedelta], words: str
+) -> None:
+    bench.server(GOOD, **dates)
+    with pytest.raises(Unreachable, match=words):
+        ask(bench.client())
 
 
 def test_a_pinned_key_is_asked_and_any_other_never_sees_the_credential(bench: Bench) -> None:

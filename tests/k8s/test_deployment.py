@@ -1,4 +1,4 @@
-"""The manifests that operators copy: they agree with each other and with the plugin, and ask for no more than needed."""
+"""The manifests that operators copy: they agree with each other and the plugin, and ask for no more than is needed."""
 
 from __future__ import annotations
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,11 @@ class RunningPlugin:
         server: str = "",
         listen: str = "",
         cluster: str = "test",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self.folder, self.place = folder, place
+        self.environment = {**os.environ, **(environment or {})}
         self.socket = folder / "kms.sock"
         self.config = folder / "kmsplugin.toml"
         self.log = folder / "log"
@@ -125,7 +128,9 @@ class RunningPlugin:
     def start(self) -> RunningPlugin:
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen(
+                self.command, cwd=CHECKOUT, env=self.environment, stdin=subprocess.DEVNULL, stderr=log
+            )
         deadline = time.monotonic() + READY_SECONDS
         while not self._serves():
             assert self.process.poll() is None, self.said

@@ -24,6 +24,7 @@ from tests.kit.kms_plugin import RunningPlugin, private
 
 READY_SECONDS = 60.0
 SECRETS = "/registry/secrets/"
+PATH = "/api/v1/namespaces/default/secrets"
 
 
 class Process:
@@ -167,10 +168,14 @@ class ApiServer(Process):
         ]
 
     def ready(self) -> bool:
+        return self.status("/readyz") == 200
+
+    def status(self, path: str) -> int:
+        """0: nobody answers."""
         try:
-            return self.get("/readyz").status_code == 200
+            return self.get(path).status_code
         except httpx.TransportError:
-            return False
+            return 0
 
     def healthz(self) -> str:
         """Also makes it ask the plugin, if it has not for 20 seconds, or for 3 in trouble."""
@@ -226,13 +231,13 @@ class ApiServer(Process):
                 assert answer.status_code == 201, answer.text
 
     def read(self, name: str) -> str:
-        answer = self.get(f"{_PATH}/{name}")
+        answer = self.get(f"{PATH}/{name}")
         assert answer.status_code == 200, answer.text
         return base64.b64decode(answer.json()["data"]["value"]).decode()
 
     def read_all(self) -> dict[str, str]:
         # From etcd and not from the watch cache: without a resourceVersion a list is served by quorum.
-        answer = self.get(_PATH)
+        answer = self.get(PATH)
         assert answer.status_code == 200, answer.text
         return {
             item["metadata"]["name"]: base64.b64decode(item["data"]["value"]).decode()
@@ -240,12 +245,9 @@ class ApiServer(Process):
         }
 
 
-_PATH = "/api/v1/namespaces/default/secrets"
-
-
 def _create(client: httpx.Client, name: str, value: str) -> httpx.Response:
     secret = {"metadata": {"name": name}, "stringData": {"value": value}}
-    return client.post(_PATH, json=secret)
+    return client.post(PATH, json=secret)
 
 
 def service_account_key(path: Path) -> Path:

@@ -8,7 +8,7 @@ import secrets
 
 import pytest
 
-from tests.acceptance.kubernetes.cluster import ApiServer, within
+from tests.acceptance.kubernetes.cluster import PATH, ApiServer, within
 from tests.acceptance.kubernetes.conftest import ControlPlane
 from tests.acceptance.kubernetes.guarded import GuardedPlace
 
@@ -105,7 +105,7 @@ def test_a_seed_whose_key_was_disabled_is_not_opened_again(plane: ControlPlane) 
     api.stop()
     api.start(wait=False)
     within(60, lambda: "disabled" in api.healthz(), api.said)
-    assert api.get("/api/v1/namespaces/default/secrets/secret").status_code == 500
+    assert api.get(f"{PATH}/secret").status_code == 500
     place.change_key(enabled=True)
     api.wait_until_ready()
     assert api.read("secret") == "while the key was enabled"
