@@ -15,15 +15,15 @@ from kms.audit.formats import SealedEntry, sealed_entry
 from kms.audit.leaf import SELECTED, line_of
 from kms.audit.merkle import leaf_hash
 from kms.audit.models import AuditLeaf
-from kms.audit.tree import RecordDamaged
+from kms.audit.tree import RecordDamaged, numbers
 
 _ENTRIES = (
     f"SELECT index, hash, {SELECTED} FROM audit_leaf JOIN audit_entry USING (sequence) "  # noqa: S608 - constants
-    "WHERE index >= %s AND index < %s AND account_id = %s ORDER BY index LIMIT %s"
+    "WHERE index >= %s AND index < %s AND sequence >= %s AND sequence <= %s AND account_id = %s ORDER BY index LIMIT %s"
 )
 _BEHIND = (
     'SELECT count(*), min("time") FROM audit_leaf JOIN audit_entry USING (sequence) '
-    "WHERE index >= %s AND index < %s AND account_id = %s"
+    "WHERE index >= %s AND index < %s AND sequence >= %s AND sequence <= %s AND account_id = %s"
 )
 # Leaves that are looked through to say how far behind somebody is: some 40 ms.
 COUNTED = 20_000
@@ -54,7 +54,7 @@ def end_of_record() -> int:
 def entries_between(account: UUID, start: int, end: int, *, most: int) -> list[Placed]:
     """At most so many of the first. One that is not what was sealed is damage, and is not handed on."""
     with connection.cursor() as cursor:
-        cursor.execute(_ENTRIES, [start, end, account, most])
+        cursor.execute(_ENTRIES, [start, end, *numbers(start, end), account, most])
         rows = cursor.fetchall()
     return [_placed(index, bytes(hashed), row) for index, hashed, *row in rows]
 
@@ -68,6 +68,7 @@ def _placed(index: int, hashed: bytes, row: list[object]) -> Placed:
 
 def lag_of(account: UUID, position: int) -> Lag:
     with connection.cursor() as cursor:
-        cursor.execute(_BEHIND, [position, position + COUNTED, account])
+        end = position + COUNTED
+        cursor.execute(_BEHIND, [position, end, *numbers(position, end), account])
         count, since = cursor.fetchone()
     return Lag(count, since)

@@ -9,7 +9,6 @@ import uuid
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -17,7 +16,10 @@ from accounts.models import Account
 
 
 class AuditRecord(models.Model):
-    """One call. ``sequence`` grows with insertion and may have gaps (a rolled-back batch leaves one)."""
+    """One call. ``sequence`` grows with insertion and may have gaps (a rolled-back batch leaves one).
+
+    In months (kms/audit/months.py). The table's key is (sequence, time), as that of a table in partitions must be.
+    """
 
     sequence = models.BigAutoField(primary_key=True)
     time = models.DateTimeField(db_default=Now())
@@ -42,9 +44,8 @@ class AuditRecord(models.Model):
     class Meta:
         db_table = "audit_entry"
         indexes: ClassVar = [
-            models.Index(fields=["account_id", "sequence"], name="audit_by_account"),
-            # Rows lie in the order of their times, so this costs an insertion next to nothing.
-            BrinIndex(fields=["time"], name="audit_by_time", autosummarize=True, pages_per_range=32),
+            # The only one that every call pays for; months that are over have others.
+            models.Index(fields=["account_id", "time", "sequence"], name="audit_by_account"),
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import close_old_connections
 
+from kms.audit import months
 from kms.operations.epoch_officers import complain
 from kms.operations.fact_sweep import FactSweeper
 from kms.operations.keeper import Keeper
@@ -32,6 +33,7 @@ SEAL_SECONDS = 1.0
 # How often it is asked whether it is time to sweep.
 SWEEP_SECONDS = 60.0
 COMPARE_SECONDS = 10.0
+MONTHS_SECONDS = 600.0
 # A sink that does not answer holds up one of them.
 SHIPPERS = 2
 WATCH_SECONDS = 15.0
@@ -51,6 +53,7 @@ def start(seconds: float) -> threading.Thread:
         _thread(f"log shipper {number}", MAIL_SECONDS, LogShipper().turn)
     watch = LogWatch(timedelta(minutes=settings.KEYSTEAD.log_alarm_minutes))
     _thread("log watch", WATCH_SECONDS, watch.turn)
+    _thread("record's months", MONTHS_SECONDS, months.turn)
     return _thread("keeper", seconds, Keeper().turn)
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from kms.audit import listing
 from kms.audit.entry import Category, Detail
 from kms.audit.models import AuditRecord
 from kms.objects.models import SecurityObject
@@ -186,36 +187,33 @@ def resolve_listing(call: Call, _command: Command) -> Sequence[Resolved]:
 
 
 def read_audit(call: Call, command: ReadAudit, _payload: None) -> Sequence[AuditRecord]:
-    rows = _visible_audit(call)
-    if command.before is not None:
-        rows = rows.filter(sequence__lt=command.before)
-    wanted = {
-        "time__gte": command.since,
-        "time__lte": command.until,
-        "category__in": command.categories or None,
-        "actor_kind__in": command.actor_kinds or None,
-        "severity__in": command.severities or None,
-        "actor_id": command.actor,
-        "object_id": command.object_id,
-    }
-    rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
-    found = list(rows.order_by("-sequence")[command.offset : command.offset + command.limit])
+    period = _given(time__gte=command.since, time__lte=command.until)
+    narrowed = _visible_audit(call) & _given(
+        category__in=command.categories or None,
+        actor_kind__in=command.actor_kinds or None,
+        severity__in=command.severities or None,
+        actor_id=command.actor,
+        object_id=command.object_id,
+    )
+    rows = AuditRecord.objects.filter(period, account_id=call.account)
+    found = listing.page(rows, narrowed, before=command.before, offset=command.offset, limit=command.limit)
     call.details["returned"] = len(found)
     return found
 
 
-def _visible_audit(call: Call) -> QuerySet[AuditRecord]:
+def _given(**wanted: Any) -> Q:
+    return Q(**{name: value for name, value in wanted.items() if value is not None})
+
+
+def _visible_audit(call: Call) -> Q:
     """All of the account for its auditors, else what touched the groups where audit.read is held.
 
     Not one's own attempts elsewhere: an entry knows if its target was absent or invisible, and the caller must not.
     """
-    rows = AuditRecord.objects.filter(account_id=call.account)
     if Permission.AUDIT_READ_ACCOUNT in call.facts.account:
-        return rows
+        return Q()
     groups = call.facts.groups_with(Permission.AUDIT_READ)
-    if groups is None:
-        return rows
-    return rows.filter(groups__overlap=list(groups))
+    return Q() if groups is None else Q(groups__overlap=list(groups))
 
 
 def _describe_ref(command: GetObject) -> Mapping[str, Detail]:

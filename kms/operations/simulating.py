@@ -215,13 +215,17 @@ def _by_users(holders: Iterable[UUID]) -> Q:
 
 def _attempts(call: Call, concerned: Q, limit: int) -> _Attempts:
     """What was asked for in those of the account's last calls that the change could concern."""
-    recent = AuditRecord.objects.filter(account_id=call.account).order_by("-sequence")[:limit]
+    recent = AuditRecord.objects.filter(account_id=call.account).order_by("-time", "-sequence")[:limit]
+    since = min(recent.values_list("time", flat=True), default=None)
+    if since is None:
+        return _Attempts(Counter(), None)
     rows = AuditRecord.objects.filter(
         concerned,
-        sequence__in=recent.values("sequence"),
+        account_id=call.account,
+        time__gte=since,
         actor_kind__in=(PrincipalKind.USER, PrincipalKind.APP),
         details__has_key="permission",
-    ).order_by("-sequence")
+    ).order_by("-time", "-sequence")
     counted, actors = Counter[Attempt](), set[UUID]()
     columns = ("actor_kind", "actor_id", "details__permission", "object_kind", "object_id", "groups")
     for actor_kind, actor, name, kind, target, groups in rows.values_list(*columns):
@@ -230,7 +234,7 @@ def _attempts(call: Call, concerned: Q, limit: int) -> _Attempts:
         actors.add(actor)
         for permission in permissions_named([name]):
             counted[Attempt(PrincipalKind(actor_kind), actor, permission, kind, target, tuple(groups))] += 1
-    return _Attempts(counted, min(recent.values_list("time", flat=True), default=None))
+    return _Attempts(counted, since)
 
 
 # -- holders -------------------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def run(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]
 def superuser() -> Iterator[None]:
     """As the tables' owner with every trigger of ours off; nothing of it stays."""
     with connected_as(settings.KEYSTEAD.owner_database), transaction.atomic():
-        for table in TABLES:
+        partitions = [row[0] for row in run("SELECT name FROM keystead_record_partitions()")]
+        for table in (*TABLES, *partitions):
             run(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         yield
         transaction.set_rollback(True)
@@ -156,7 +157,7 @@ def _statement(name: str, statement: str) -> Attempt:
 
 
 def dump(table: str) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT") as copy:
+    with connection.cursor() as cursor, cursor.copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as copy:
         return b"".join(bytes(part) for part in copy)
 
 

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0006_cosignatures"),
+        ("audit", "0007_partitions"),
     ]
 
     operations = [

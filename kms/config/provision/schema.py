@@ -10,15 +10,18 @@ import contextlib
 from collections.abc import Iterator
 
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 
+from kms.audit import months
 from kms.config.database import DatabaseAddress
 
 # The server role may add and read.
 APPEND_ONLY = ("audit_entry", "audit_leaf", "audit_node", "audit_checkpoint", "audit_signature", "audit_cosignature")
 READ_ONLY = ("django_migrations",)  # it may read
+# What it may have done by the owner: the record's next months made, and those that are over indexed.
+FUNCTIONS = ("keystead_prepare_record()", "keystead_index_record()")
 
 # Any number will do, as long as everybody who migrates takes the same: "keystead" on a telephone's keys, shortened.
 MIGRATION_LOCK = 53_978_323
@@ -54,6 +57,8 @@ def migrate(*, owner: DatabaseAddress, server: DatabaseAddress) -> int:
         pending = migrations_pending()
         if not pending:
             grant(server.user)
+            with contextlib.suppress(OperationalError):  # somebody reads the record for long; serving tries again
+                months.prepare()
     if pending:
         call_command("migrate", interactive=False, verbosity=0)  # our own: as the owner, one at a time, then grants
     return pending
@@ -67,6 +72,12 @@ def grant(role: str) -> None:
         if role == owner or not role:
             return
         tables = set(connection.introspection.table_names(cursor))
+        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('audit_entry')")
+        partitions = tuple(row[0] for row in cursor.fetchall())
+    # Partitions are the record's alone. Part of the tables are there when migrations stopped in between.
+    append_only = [*(table for table in APPEND_ONLY if table in tables), *partitions]
+    read_only = [table for table in READ_ONLY if table in tables]
+    functions = FUNCTIONS if partitions else ()
     statements = [
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         "GRANT USAGE ON SCHEMA public TO {role}",
@@ -75,9 +86,10 @@ def grant(role: str) -> None:
         # What holds between a migration and the next grant: the least that any table allows.
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT ON TABLES TO {role}",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO {role}",
-        *(f"REVOKE ALL ON {table} FROM {{role}}" for table in (*APPEND_ONLY, *READ_ONLY) if table in tables),
-        *(f"GRANT SELECT, INSERT ON {table} TO {{role}}" for table in APPEND_ONLY if table in tables),
-        *(f"GRANT SELECT ON {table} TO {{role}}" for table in READ_ONLY if table in tables),
+        *(f"REVOKE ALL ON {table} FROM {{role}}" for table in (*append_only, *read_only)),
+        *(f"GRANT SELECT, INSERT ON {table} TO {{role}}" for table in append_only),
+        *(f"GRANT SELECT ON {table} TO {{role}}" for table in read_only),
+        *(f"GRANT EXECUTE ON FUNCTION {function} TO {{role}}" for function in functions),
     ]
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
