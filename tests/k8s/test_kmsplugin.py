@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import grpc
@@ -20,8 +23,20 @@ DENIED, BAD = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMEN
 
 @pytest.fixture
 def stub(plugin: RunningPlugin) -> Iterator[Stub]:
+    """To a plugin of the test's own, whose key it may change."""
     with Stub(plugin.socket) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def lasting(server: RunningServer) -> Iterator[tuple[Stub, KmsPlace]]:
+    """For tests that leave the key as it is."""
+    folder, place = Path(tempfile.mkdtemp(prefix="kms-")), KmsPlace(server, "lasting")
+    plugin = RunningPlugin(folder / "plugin", place).start()
+    with Stub(plugin.socket) as opened:
+        yield opened, place
+    plugin.remove()
+    shutil.rmtree(folder)
 
 
 def refused(call: Callable[..., object], *arguments: object) -> tuple[grpc.StatusCode, str]:
@@ -30,7 +45,8 @@ def refused(call: Callable[..., object], *arguments: object) -> tuple[grpc.Statu
     return caught.value.code(), caught.value.details() or ""
 
 
-def test_a_seed_comes_back_and_etcd_would_see_nothing_of_it(stub: Stub, place: KmsPlace) -> None:
+def test_a_seed_comes_back_and_etcd_would_see_nothing_of_it(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, place = lasting
     status = stub.status()
     assert (status.version, status.healthz, status.key_id) == ("v2", "ok", place.key)
     sealed = stub.encrypt(SEED)
@@ -42,7 +58,8 @@ def test_a_seed_comes_back_and_etcd_would_see_nothing_of_it(stub: Stub, place: K
     assert stub.decrypt(sealed.ciphertext, sealed.key_id) == SEED
 
 
-def test_what_fits_into_etcds_limit_is_encrypted_and_no_more(stub: Stub) -> None:
+def test_what_fits_into_etcds_limit_is_encrypted_and_no_more(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, _ = lasting
     longest = stub.encrypt(bytes(MAX_PLAINTEXT))
     assert len(longest.ciphertext) == MAX_BYTES
     assert stub.decrypt(longest.ciphertext, longest.key_id) == bytes(MAX_PLAINTEXT)
@@ -124,34 +141,41 @@ def test_no_key_of_that_name_is_said_so(stub: Stub, place: KmsPlace) -> None:
     assert "does not exist" in why
 
 
-def test_whatever_was_changed_in_a_ciphertext_it_does_not_open(stub: Stub) -> None:
+def test_whatever_was_changed_in_a_ciphertext_it_does_not_open(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, _ = lasting
     sealed = stub.encrypt(SEED)
-    for place in range(len(sealed.ciphertext)):
+    for position in range(len(sealed.ciphertext)):
         changed = bytearray(sealed.ciphertext)
-        changed[place] ^= 1
+        changed[position] ^= 1
         code, _ = refused(stub.decrypt, bytes(changed), sealed.key_id)
-        assert code is BAD, place
+        assert code is BAD, position
 
 
 @pytest.mark.parametrize("length", [0, 1, OVERHEAD, OVERHEAD + 1, MAX_BYTES, MAX_BYTES + 1, 50_000])
-def test_garbage_is_bad_and_costs_the_plugin_nothing(stub: Stub, place: KmsPlace, length: int) -> None:
+def test_garbage_is_bad_and_costs_the_plugin_nothing(lasting: tuple[Stub, KmsPlace], length: int) -> None:
+    stub, place = lasting
     assert refused(stub.decrypt, secrets.token_bytes(length), place.key)[0] is BAD
     assert stub.status().healthz == "ok"
 
 
-def test_a_message_that_is_longer_than_kubernetes_sends_is_refused(stub: Stub, place: KmsPlace) -> None:
+def test_a_message_that_is_longer_than_kubernetes_sends_is_refused(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, place = lasting
     assert refused(stub.decrypt, bytes(100_000), place.key)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("key_id", ["", "another", str(UUID(int=7))])
-def test_the_wrong_key_id_opens_nothing(stub: Stub, key_id: str) -> None:
+def test_the_wrong_key_id_opens_nothing(lasting: tuple[Stub, KmsPlace], key_id: str) -> None:
+    stub, _ = lasting
     sealed = stub.encrypt(SEED)
     code, why = refused(stub.decrypt, sealed.ciphertext, key_id)
     assert code is BAD
     assert "key that the request names" in why
 
 
-def test_an_envelope_may_not_name_a_key_of_somebody_elses(stub: Stub, server: RunningServer) -> None:
+def test_an_envelope_may_not_name_a_strangers_key(
+    lasting: tuple[Stub, KmsPlace], server: RunningServer
+) -> None:
+    stub, _ = lasting
     sealed = stub.encrypt(SEED)
     stranger = KmsPlace(server, "stranger").key
     moved = sealed.ciphertext[:1] + UUID(stranger).bytes + sealed.ciphertext[17:]
@@ -167,7 +191,8 @@ def test_another_cluster_opens_nothing_of_ours_though_it_has_the_same_key(
         assert refused(other.decrypt, sealed.ciphertext, sealed.key_id)[0] is BAD
 
 
-def test_what_is_encrypted_for_something_else_under_the_same_key_does_not_open(stub: Stub, place: KmsPlace) -> None:
+def test_what_is_encrypted_for_something_else_under_the_same_key_does_not_open(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, place = lasting
     app = f"Basic {place.api_key()}"
     body = {"key": {"kid": place.key}, "alg": "AES", "mode": "GCM", "tag_len": 128, "plain": "c2VjcmV0"}
     answer = place.server.request("POST", "/crypto/v1/encrypt", body, authorization=app).json
@@ -175,7 +200,8 @@ def test_what_is_encrypted_for_something_else_under_the_same_key_does_not_open(s
     assert refused(stub.decrypt, b"\x01" + UUID(place.key).bytes + iv + tag + cipher, place.key)[0] is BAD
 
 
-def test_the_api_servers_uid_is_in_the_record(stub: Stub, place: KmsPlace) -> None:
+def test_the_api_servers_uid_is_in_the_record(lasting: tuple[Stub, KmsPlace]) -> None:
+    stub, place = lasting
     encrypting, decrypting, bad = str(uuid4()), str(uuid4()), str(uuid4())
     sealed = stub.encrypt(SEED, encrypting)
     stub.decrypt(sealed.ciphertext, sealed.key_id, decrypting)
