@@ -29,10 +29,13 @@ class Trust:
     facts: str | None = None
     behind: str | None = None
 
+    @property
+    def fault(self) -> str | None:
+        return self.reason or self.facts
+
     def demand(self) -> None:
-        untrusted = self.reason or self.facts
-        if untrusted is not None:
-            raise RecordUntrusted(untrusted)
+        if self.fault is not None:
+            raise RecordUntrusted(self.fault)
         if self.behind is not None:
             raise RecordUnavailable(self.behind)
 

@@ -124,7 +124,9 @@ class Signs(Collector):
     def collect(self) -> Iterator[Metric]:
         signs = vital_signs.read()
         yield _gauge("keystead_token_up", "Whether the token passes its probe.", signs.token_up)
-        yield _gauge("keystead_record_trusted", "0: the record was set back, nobody is served.", signs.trusted)
+        yield _gauge(
+            "keystead_record_trusted", "0: record or rows are not ours, nobody is served.", signs.trusted
+        )
         yield _gauge("keystead_database_up", "Whether the database answers.", signs.record is not None)
         if signs.record is not None:
             yield from _record(signs.record, signs.now.timestamp())
@@ -145,6 +147,7 @@ def _record(record: RecordSigns, now: float) -> Iterator[Metric]:
         since = max(0.0, now - record.checkpoint_at.timestamp())
         yield _gauge("keystead_record_seconds_since_checkpoint", "Since the record's newest checkpoint.", since)
     yield _gauge("keystead_approvals_pending", "Requests for approval that wait.", record.approvals_pending)
+    yield _gauge("keystead_forged_subjects", "Whose rows were changed past the server.", record.forged_subjects)
     labels = ["sink", "kind"]
     entries = GaugeMetricFamily("keystead_log_sink_lag_entries", "Entries that wait for a sink.", labels=labels)
     seconds = GaugeMetricFamily("keystead_log_sink_lag_seconds", "How long the first has waited.", labels=labels)

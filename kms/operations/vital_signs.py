@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError, connection
 
 from accounts.clock import clock
+from accounts.models import FactVersion
 from kms.audit.models import AuditCheckpoint, AuditLeaf, LogSink, Sealing
 from kms.audit.trust import trust
 from kms.hsm.errors import ModuleError
@@ -43,17 +44,18 @@ class SinkSigns:
 
 @dataclass(frozen=True, slots=True)
 class RecordSigns:
-    """``checkpoint_at`` is None before the first one."""
+    """``checkpoint_at`` is None before the first one. ``forged_subjects``: whose rows were changed past the server."""
 
     unsealed_entries: int
     checkpoint_at: datetime | None
     approvals_pending: int
+    forged_subjects: int
     sinks: tuple[SinkSigns, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VitalSigns:
-    """``record`` is None where the database does not answer. ``trusted``: the record is not one that was set back."""
+    """``record`` is None where the database does not answer. ``trusted``: the record is ours, and the rows add up."""
 
     now: datetime
     token_up: bool
@@ -62,7 +64,7 @@ class VitalSigns:
 
 
 def read() -> VitalSigns:
-    return VitalSigns(clock.now(), _token_up(), trust.reason is None, _record())
+    return VitalSigns(clock.now(), _token_up(), trust.fault is None, _record())
 
 
 def _token_up() -> bool:
@@ -79,11 +81,12 @@ def _record() -> RecordSigns | None:
         unsealed = _unsealed()
         checkpoint = AuditCheckpoint.objects.order_by("-size").values_list("time", flat=True).first()
         pending = ApprovalRequest.objects.filter(status=ApprovalStatus.PENDING, expires_at__gt=now).count()
+        forged = FactVersion.objects.filter(seal__isnull=True).count()
         sinks = tuple(_of_sink(view_of(row, now)) for row in LogSink.objects.filter(enabled=True).order_by("id"))
     except DatabaseError as error:
         logger.warning("the database did not answer who asked how it is: %s", type(error).__name__)
         return None
-    return RecordSigns(unsealed, checkpoint, pending, sinks)
+    return RecordSigns(unsealed, checkpoint, pending, forged, sinks)
 
 
 def _unsealed() -> int:
