@@ -67,10 +67,11 @@ _OF_NOUNS = {
 }
 _READS = re.compile(
     r"get|list|search|show|read|test|result|challenge|begin|check|prove|simulate|heartbeat|forgot|request-confirmation|"
-    r"enrolment-challenge|checkpoint"
+    r"enrolment-challenge|checkpoint|tile|entries|facts"
 )
 _LOGINS = frozenset({"session.create", "session.authenticate", "session.select-account", "session.reauthenticate"})
-_DAMAGE, _BREAKS = frozenset({"integrity-failure"}), frozenset({"record.open-epoch"})
+_DAMAGE = frozenset({"integrity-failure", "rows-forged"})
+_BREAKS = frozenset({"record.open-epoch", "record.accept-facts"})
 _SHOWN = ("sequence", "time", "action", "outcome", "reason", "actor_kind", "actor", "method", "object_kind", "object")
 
 

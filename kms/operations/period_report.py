@@ -18,6 +18,7 @@ from accounts.models import Account, App, Group, Role, User
 from kms.audit import bundle, keystead_verify, report_page
 from kms.audit.checkpoint import signed_note, verifier_key
 from kms.audit.entry import Category, Detail
+from kms.audit.fact_moves import ACTION as FACTS
 from kms.audit.keystead_report import MANIFEST, Tally, file_hash, manifest_text, place_of
 from kms.audit.models import AuditSignature
 from kms.audit.period import Period, Stretch, checkpoints_of, leaves_of, written
@@ -84,9 +85,11 @@ def write_report(_carry_out: CarryOut, command: ReportRecord, stretch: Stretch) 
 
 
 def _is_for(line: bytes, account: str) -> bool:
-    """An account's auditors see its entries, and what the server says of the record itself."""
+    """An account's auditors see its entries, and what the server says of the record itself; of nobody else's facts."""
     fields = json.loads(line)
-    return fields["account"] == account or (fields["account"] is None and fields["action"].startswith("record."))
+    if fields["account"] is None:
+        return str(fields["action"]).startswith("record.") and fields["action"] != FACTS
+    return str(fields["account"]) == account
 
 
 def _counted(command: ReportRecord, account: str | None) -> Tally:

@@ -18,10 +18,11 @@ from django.db import connection, transaction
 from django.db.models import Model
 from psycopg.types.json import Jsonb
 
+from kms.audit.fact_moves import NONCE_BYTES, place
 from kms.audit.leaf import SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
 from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditRecord, LogSink, Sealing
-from kms.audit.sealer import KEPT_LEVELS
+from kms.audit.sealer import KEPT_LEVELS, facts_at
 from kms.config.provision.schema import connected_as
 
 # Where entries are sent is no part of the record.
@@ -140,11 +141,11 @@ def whole_table(table: str, key: str) -> Iterator[Attempt]:
     yield _statement(f"cut the tail of {table}", f'DELETE FROM {table} WHERE "{key}" > {half}')
     yield _statement(f"cut the head of {table}", f'DELETE FROM {table} WHERE "{key}" < {half}')
     yield _statement(f"TRUNCATE {table}", f"TRUNCATE {table} CASCADE")
-    for place, number in (("before", "min({0}) - 1"), ("after", "max({0}) + 1")):
+    for where, number in (("before", "min({0}) - 1"), ("after", "max({0}) + 1")):
         new = number.format(f'"{key}"')
         copy = f"to_jsonb(r) || jsonb_build_object('{key}', (SELECT {new} FROM {table}))"
         yield _statement(
-            f"INSERT a copy {place} all of {table}",
+            f"INSERT a copy {where} all of {table}",
             f"INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, {copy})).* FROM {table} r LIMIT 1",
         )
 
@@ -173,7 +174,12 @@ def restore(dumps: dict[str, bytes]) -> None:
 
 
 def rebuild() -> None:
-    """Every hash of the tree and every root anew, with the server's own functions, over the entries as they are now."""
+    """Every hash of the tree and every root anew, with the server's own functions, over the entries as they are now.
+
+    Even the sum of the facts, which takes a key that only the server has: so that it goes on, and the token signs.
+    """
+    state = Sealing.objects.get(id=1)
+    facts = facts_at(state)
     sizes = list(AuditCheckpoint.objects.order_by("size").values_list("size", flat=True))
     rows = run(
         f"SELECT {SELECTED} FROM audit_entry WHERE sequence IN (SELECT sequence FROM audit_leaf) ORDER BY sequence"
@@ -184,16 +190,17 @@ def rebuild() -> None:
     for index, row in enumerate(rows):
         hashed = leaf_hash(line_of(row))
         leaves.append(AuditLeaf(index=index, sequence=row[0], hash=hashed))
-        for level, place, root in frontier.append(hashed):
+        for level, number, root in frontier.append(hashed):
             if level % KEPT_LEVELS == 0:
-                nodes.append(AuditNode(level=level // KEPT_LEVELS, index=place, hash=root))
+                nodes.append(AuditNode(level=level // KEPT_LEVELS, index=number, hash=root))
         roots[frontier.size] = frontier.root()
     AuditLeaf.objects.bulk_create(leaves)
     AuditNode.objects.bulk_create(nodes)
     for size in sizes:
         if size in roots:
             AuditCheckpoint.objects.filter(size=size).update(root=roots[size])
-    Sealing.objects.update(size=frontier.size, frontier=frontier.hashes, complete_to=0, mark=None)
+    hidden = facts.hidden(place(frontier.size, frontier.root()), bytes(NONCE_BYTES))
+    Sealing.objects.update(size=frontier.size, frontier=frontier.hashes, complete_to=0, mark=None, facts=hidden)
 
 
 def insert_into_the_past() -> None:
