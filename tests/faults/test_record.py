@@ -19,6 +19,8 @@ from tests.kit.witnesses import witnessing
 
 VERIFIER = CHECKOUT / "kms" / "audit" / "keystead_verify.py"
 KILLS = 3
+# Several starts of a server, and commands of the host between: half a minute, minutes on a machine that is busy.
+pytestmark = pytest.mark.timeout(400)
 
 
 def sealed_now(server: RunningServer) -> int:
