@@ -31,6 +31,7 @@ class Permission(StrEnum):
     OWN_USER_DELETE = "self.delete"
     USER_RESCUE = "user.rescue"
     RECORD_EXPORT = "record.export"
+    RECORD_RETAIN = "record.retain"
     RECORD_EPOCH = "record.open-epoch"
     RECORD_FACTS = "record.facts"
     RECORD_OFFICERS = "record.set-epoch-officers"
@@ -235,6 +236,7 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.OWN_USER_DELETE: PermissionSpec(_S, "delete oneself", sensitive=True, identity=True),
         Permission.USER_RESCUE: PermissionSpec(_H, "let a person in again who lost every way in"),
         Permission.RECORD_EXPORT: PermissionSpec(_H, "export the record of every account"),
+        Permission.RECORD_RETAIN: PermissionSpec(_H, "drop old months of the record, once they are exported"),
         Permission.RECORD_EPOCH: PermissionSpec(_H, "go on with a record that was set back"),
         Permission.RECORD_FACTS: PermissionSpec(_H, "look for rows that were changed past the server, and accept them"),
         Permission.RECORD_OFFICERS: PermissionSpec(_H, "say who decides that"),

@@ -68,7 +68,7 @@ def prove_entry(call: Call, command: ProveEntry, _payload: None) -> Proof:
     row = AuditRecord.objects.filter(sequence=command.sequence, account_id=call.account).first()
     leaf = None if row is None else AuditLeaf.objects.filter(sequence=row.sequence).first()
     if row is None or leaf is None:
-        raise NotFound("The record has no such entry, or it is not sealed yet")
+        raise NotFound("The record has no such entry, it is not sealed yet, or it is not kept any more")
     return _sealed(lambda: bundle.entry_proof(leaf, witnessed=has_witnesses()))
 
 

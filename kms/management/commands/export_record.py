@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("folder", type=Path, help="Where to; it is made.")
-        parser.add_argument("--start", type=int, default=0, help="The first entry, counted from 0 (default: all).")
+        parser.add_argument("--start", type=int, help="The first entry, counted from 0 (default: all kept).")
         parser.add_argument("--old", type=int, default=0, help="The size of the checkpoint that the auditor kept.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,11 +28,13 @@ class Command(BaseCommand):
         if folder.exists() and any(folder.iterdir()):
             raise CommandError(f"{folder} is not empty.")
         try:
-            exported: Exported = execute(host(), ExportRecord(folder, start, old, self._progress))
+            exported: Exported = execute(host(), ExportRecord(folder, start, old, progress=self._progress))
         except InvalidRequest as error:
             raise CommandError(str(error)) from None
         except RecordDamaged as error:
             raise CommandError(f"The record is damaged and was not exported: {error}.") from error
+        if start is None and exported.start > 0:
+            self.stdout.write(f"Entries 0 to {exported.start} are in the bundles of months that were dropped.")
         self.stdout.write(f"Entries exported: {exported.entries}\nVerifier key: {exported.key}")
 
     def _progress(self, done: int) -> None:
