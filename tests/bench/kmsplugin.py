@@ -1,8 +1,8 @@
 """``python -m tests.bench.kmsplugin``: what the KMS plugin costs an API server.
 
 Latency of its calls over the real socket and a real server, and how long a real API server takes to start and to list
-its secrets, without encryption and with the plugin. Nothing here asserts a time; all parts share the machine. Needs what
-``make test-kubernetes`` builds.
+its secrets, without encryption and with the plugin. Nothing here asserts a time; all parts share the machine. It needs
+what ``make test-kubernetes`` builds.
 """
 
 from __future__ import annotations
