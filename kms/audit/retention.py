@@ -75,9 +75,12 @@ def part_of(month: Month) -> Part:
 
 def drop(part: Part) -> None:
     """In the caller's transaction, by the tables' owner. What was looked at before is looked at again, locked."""
-    _lock()
+    with connection.cursor() as cursor:
+        # The month alone, and for writers only: the look takes as long as the month is large.
+        cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(part.month.name)))
     if part_of(part.month) != part:
         raise NotRetainable(f"{part.month.name} has changed since it was exported")
+    _lock()
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(part.month.name)))
 
