@@ -172,9 +172,7 @@ def test_the_wrong_key_id_opens_nothing(lasting: tuple[Stub, KmsPlace], key_id: 
     assert "key that the request names" in why
 
 
-def test_an_envelope_may_not_name_a_strangers_key(
-    lasting: tuple[Stub, KmsPlace], server: RunningServer
-) -> None:
+def test_an_envelope_may_not_name_a_strangers_key(lasting: tuple[Stub, KmsPlace], server: RunningServer) -> None:
     stub, _ = lasting
     sealed = stub.encrypt(SEED)
     stranger = KmsPlace(server, "stranger").key
