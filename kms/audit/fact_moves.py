@@ -16,6 +16,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import connection
+from psycopg import sql
 
 from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from accounts.row_seals import Moved, RowKey, State
@@ -25,6 +26,7 @@ from kms.audit.entry import AuditEntry, Category, Outcome
 ACTION = "record.facts"
 # In one entry, whose details are cut at rows.LONGEST_TEXT: a move takes some 110 characters.
 _AT_ONCE = 8
+_PAGE = 1000
 # Cannot be met by trying.
 _TAG_BYTES = 16
 _MODULUS = 1 << 256
@@ -61,6 +63,27 @@ def tag(seal: bytes) -> bytes:
 
 def _written(state: State | None) -> str:
     return "" if state is None else f"{state[0]}.{base64.b64encode(tag(state[1])).decode()}"
+
+
+_SAID_IN = "SELECT details ->> 'facts' FROM {} WHERE action = %s"
+_NOW = """
+SELECT subject, version, seal FROM accounts_factversion WHERE subject = ANY(%s) AND seal IS NOT NULL
+ORDER BY subject FOR SHARE
+"""
+
+
+def say_again(month: str) -> None:
+    """Before a month of the record goes: of whom it says something, the record says anew what they are now.
+
+    So that it is known of everybody, however long ago they changed. The sum stays as it is. In the current transaction.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(_SAID_IN).format(sql.Identifier(month)), [ACTION])
+        named = sorted({move.subject for (facts,) in cursor.fetchall() for move in moves_in(facts)})
+        for first in range(0, len(named), _PAGE):
+            cursor.execute(_NOW, [named[first : first + _PAGE]])
+            states = [(subject, (version, bytes(seal))) for subject, version, seal in cursor.fetchall()]
+            log.append_through(cursor, *entries_of([Moved(subject, state, state) for subject, state in states]))
 
 
 def moves_in(text: str) -> Iterator[Moved]:

@@ -25,7 +25,7 @@ from kms.audit.entry import AuditEntry, Category, Outcome
 from kms.audit.fact_moves import FactSum
 from kms.audit.leaf import COLUMNS, SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
-from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditSignature, Sealing
+from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditRecord, AuditSignature, Sealing
 
 # In one transaction: some 200 ms of one core.
 AT_ONCE = 10_000
@@ -193,8 +193,10 @@ def _beat(state: Sealing, now: datetime) -> None:
 
 
 def _sweep(state: Sealing, now: datetime) -> None:
+    """From the first entry that is kept; the leaves of months that went are not looked at."""
     if state.swept_at is None or now - state.swept_at >= SWEEP:
-        state.swept_at, state.complete_to, state.mark = now, 0, None
+        first = AuditRecord.objects.aggregate(Min("sequence"))["sequence__min"] or 1
+        state.swept_at, state.complete_to, state.mark = now, first - 1, None
 
 
 def _advance(state: Sealing) -> None:

@@ -124,9 +124,7 @@ class Signs(Collector):
     def collect(self) -> Iterator[Metric]:
         signs = vital_signs.read()
         yield _gauge("keystead_token_up", "Whether the token passes its probe.", signs.token_up)
-        yield _gauge(
-            "keystead_record_trusted", "0: record or rows are not ours, nobody is served.", signs.trusted
-        )
+        yield _gauge("keystead_record_trusted", "0: record or rows are not ours, nobody is served.", signs.trusted)
         yield _gauge("keystead_database_up", "Whether the database answers.", signs.record is not None)
         if signs.record is not None:
             yield from _record(signs.record, signs.now.timestamp())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kms.audit import bundle, retention
+from kms.audit import bundle, fact_moves, retention
 from kms.audit.checkpoint import verifier_key
 from kms.audit.entry import Category, Detail
 from kms.audit.retention import NotRetainable, Part
@@ -89,6 +89,7 @@ def write_bundle(_carry_out: CarryOut, command: ExportRecord, _nothing: None) ->
 
 
 def retain_month(call: Call, command: RetainMonth, _payload: None) -> None:
+    fact_moves.say_again(command.part.month.name)
     try:
         retention.drop(command.part)
     except NotRetainable as error:

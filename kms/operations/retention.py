@@ -23,6 +23,7 @@ from kms.audit.rows import TABLE
 from kms.objects import keystore
 from kms.operations.alone import alone
 from kms.operations.executor import execute
+from kms.operations.fact_sweep import sweep
 from kms.operations.record_host import ExportRecord, RetainMonth
 from kms.operations.record_key import record_signer
 from kms.operations.rescue import host
@@ -50,11 +51,19 @@ def retain(folder: Path, keep: int, progress: Callable[[int], None]) -> Iterator
         reason = trusting.fault(trusting.last_known(keystore.module().recall))
         if reason is not None:
             raise NotRetainable(reason)
+        _demand_facts()
         now = clock.now()
         passed = now.year * 12 + now.month - 1 - keep
         before = now.replace(passed // 12, passed % 12 + 1, 1, hour=0, minute=0, second=0, microsecond=0)
         for month in retention.due(before):
             yield _retained(folder, month, progress)
+
+
+def _demand_facts() -> None:
+    """What old months say of subjects is said anew as they are: nothing that was brought back may be among them."""
+    swept = sweep()
+    if swept.found or not swept.adds_up:
+        raise NotRetainable("rows were changed past the server: see manage.py sweep_facts")
 
 
 def _retained(folder: Path, month: Month, progress: Callable[[int], None]) -> Retained:

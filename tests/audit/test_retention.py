@@ -11,18 +11,25 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from psycopg.types.json import Jsonb
 
 from accounts.clock import clock
-from kms.audit import bundle, keystead_verify, months, retention, tree
+from accounts.models import FactVersion
+from accounts.row_seals import Moved
+from kms.audit import bundle, fact_moves, keystead_verify, months, retention, tree
 from kms.audit.checkpoint import verifier_key
 from kms.audit.models import AuditLeaf, AuditRecord, LogSink, LogSinkKind
 from kms.audit.sealer import SWEEP, Sealer
 from kms.objects import keystore
 from kms.operations import retention as retaining
 from kms.operations.executor import execute
+from kms.operations.fact_sweep import Swept, sweep
+from kms.operations.facts_host import AcceptFacts
 from kms.operations.record_host import RetainMonth
 from kms.operations.record_key import record_signer
 from kms.operations.rescue import host
+from tests.audit.helpers import Root, owner_connection, unseen
+from tests.audit.test_fact_sweep import put_in_order
 from tests.audit.test_partitions import written_at
 from tests.kit.tenants import Tenant
 
@@ -32,8 +39,9 @@ _year = iter(range(2006, 2025))
 
 @pytest.fixture(scope="module", autouse=True)
 def _alone(installation: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Months and sinks that other tests have left are out of the way."""
+    """Months, sinks and forged rows that other tests have left are out of the way."""
     with django_db_blocker.unblock():
+        put_in_order()
         LogSink.objects.update(enabled=False)
         months.prepare()
         sealed()
@@ -268,3 +276,40 @@ def test_the_hourly_sweep_finds_what_is_new_after_a_month_is_gone(tmp_path: Path
     Sealer(keystore.deployment_id(), record_signer).turn(clock.now() + SWEEP)
     numbers = AuditRecord.objects.filter(account_id=account).values_list("sequence", flat=True)
     assert AuditLeaf.objects.filter(sequence__in=list(numbers)).count() == 3
+
+
+def test_what_a_month_says_of_subjects_is_said_anew_before_it_goes(tmp_path: Path, tenant: Tenant) -> None:
+    """However long ago somebody changed: who it is that was set back is known from the record that is kept."""
+    name, account = old_month(1)
+    app = tenant.app.id
+    state = FactVersion.objects.get(subject=app)
+    said = Moved(app, (state.version, bytes(state.seal or b"")), (state.version, bytes(state.seal or b"")))
+    (entry,) = fact_moves.entries_of([said])
+    with owner_connection() as owner:
+        owner.execute("ALTER TABLE audit_entry DISABLE TRIGGER USER")
+        owner.execute(
+            f"UPDATE {name} SET action = %s, details = %s WHERE account_id = %s",  # noqa: S608 - a test's own
+            [fact_moves.ACTION, Jsonb(dict(entry.details)), account],
+        )
+        owner.execute("ALTER TABLE audit_entry ENABLE TRIGGER USER")
+    sealed()
+    before = AuditRecord.objects.order_by("-sequence").values_list("sequence", flat=True)[0]
+    retain(tmp_path)
+    assert not there(name)
+    anew = AuditRecord.objects.filter(action=fact_moves.ACTION, sequence__gt=before)
+    moves = [move for each in anew for move in fact_moves.moves_in(each.details["facts"]) if move.subject == app]
+    assert [move.after for move in moves] == [(state.version, fact_moves.tag(bytes(state.seal or b"")))]
+    assert sweep() == Swept(subjects=FactVersion.objects.count())
+
+
+def test_nothing_goes_while_rows_are_forged(tmp_path: Path, tenant: Tenant, root: Root) -> None:
+    name, _ = old_month(1)
+    sealed()
+    with unseen(root):
+        root.execute("UPDATE accounts_app SET role = 'admin' WHERE id = %s", [tenant.app.id])
+    with pytest.raises(CommandError, match="changed past the server"):
+        retain(tmp_path)
+    assert there(name)
+    execute(host(), AcceptFacts((tenant.app.id,)))
+    retain(tmp_path)
+    assert not there(name)
