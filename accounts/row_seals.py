@@ -14,7 +14,8 @@ import hashlib
 import hmac
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ M = TypeVar("M", bound=Model)
 KEY_BYTES = 32
 # Subjects that are read at once, where all are.
 _PAGE = 1000
+_REMEMBERED = 200
 _FORMAT = b"keystead facts v1"
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -184,14 +186,49 @@ def images_by(apart: psycopg.Connection[Any], subjects: Sequence[UUID]) -> list[
     return _images(apart, _NAMED, [list(subjects)])
 
 
-def verified(subjects: Iterable[UUID]) -> Verified:
-    """The subjects as they are now; RowsForged when a row is not ours."""
-    images = images_by(_raw(), list(dict.fromkeys(subjects)))
+def verified(subjects: Iterable[UUID], *, at: Mapping[UUID, int] | None = None) -> Verified:
+    """The subjects as they are now; RowsForged when a row is not ours.
+
+    ``at``: those that many share and that have many rows, and the version at which the caller holds them. At a version
+    they are what they are, so they are remembered from the first who asked.
+    """
+    remembered = _recent.of(at or {})
+    images = images_by(_raw(), [subject for subject in dict.fromkeys(subjects) if subject not in remembered])
     _demand(image for image in images if not image.ours)
+    _recent.keep(image for image in images if image.subject in (at or {}) and not image.ours)
+    images += remembered.values()
     if any(image.ours for image in images):
         # Somebody may have written the number of this transaction there. What was before it is looked at in the end.
         connection.facts_moved = True  # type: ignore[attr-defined]  # kms.config.database_engine's
     return Verified(images)
+
+
+class _Recent:
+    """Images by version, of this process: those asked for last."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[tuple[UUID, int], Image] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, at: Mapping[UUID, int]) -> dict[UUID, Image]:
+        with self._lock:
+            found = {
+                subject: image for subject, version in at.items() if (image := self._images.get((subject, version)))
+            }
+            for subject in found:
+                self._images.move_to_end((subject, at[subject]))
+            return found
+
+    def keep(self, images: Iterable[Image]) -> None:
+        with self._lock:
+            for image in images:
+                if image.version is not None:
+                    self._images[image.subject, image.version] = image
+            while len(self._images) > _REMEMBERED:
+                self._images.popitem(last=False)
+
+
+_recent = _Recent()
 
 
 def _demand(images: Iterable[Image]) -> None:

@@ -98,7 +98,8 @@ def subjects_of(principal: Principal) -> list[UUID]:
 
 def known_of(principal: Principal, versions: Versions | None = None) -> Known:
     """The facts of a principal, read now; ``versions`` when the caller holds them locked already. RowsForged."""
-    rows = verified(subjects_of(principal))
+    shared = {s: v for s, v in (versions or {}).items() if s == principal.account}
+    rows = verified(subjects_of(principal), at=shared)
     versions = rows.versions if versions is None else versions
     session = rows.first(Session, principal.session)
     ended = _session_forbids(principal, session)

@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 from psycopg.types.json import Jsonb
 
 from accounts import row_seals
-from accounts.models import App, AppGroup, Deployment, FactVersion, Membership
+from accounts.models import Account, App, AppGroup, Deployment, FactVersion, Membership
 from accounts.row_seals import RowsForged, verified
 from accounts.sealed_tables import SEALED
 from kms.audit.models import AuditRecord
@@ -25,6 +25,7 @@ from kms.objects import keystore
 from kms.operations.accounts import GetAccount
 from kms.operations.executor import execute
 from kms.operations.row_key import row_key
+from policies.facts import read_versions
 from tests.architecture.test_fact_versions import ROWS
 from tests.audit.helpers import Root, unseen
 from tests.kit.objects import encrypt
@@ -228,6 +229,36 @@ def test_a_column_that_came_later_leaves_older_seals_as_they_are(
     monkeypatch.setitem(SEALED, "accounts_app", replace(table, later=(("rate_limit", None),)))
     App.objects.filter(id=tenant.app.id).update(rate_limit=5)
     verified([tenant.app.id])
+
+
+def test_what_many_share_is_read_once_at_a_version_and_again_at_the_next(tenant: Tenant, root: Root) -> None:
+    """An account's roles and policies are not read for each call; what was changed unseen is not read either."""
+    account = tenant.account.id
+    at = read_versions([account])
+    first = verified([account], at=at).first(Account, account)
+    with unseen(root):
+        root.execute("UPDATE accounts_account SET second_factor = 'x' WHERE id = %s", [account])
+    again = verified([account], at=at).first(Account, account)
+    assert first is not None
+    assert again is not None
+    assert again.second_factor == first.second_factor
+    with pytest.raises(RowsForged):
+        verified([account])
+    root.execute("UPDATE accounts_account SET enabled = true WHERE id = %s", [account])
+    with pytest.raises(RowsForged):
+        verified([account], at=read_versions([account]))
+
+
+def test_what_a_transaction_has_changed_is_not_remembered(tenant: Tenant) -> None:
+    account = tenant.account.id
+    with transaction.atomic():
+        Account.objects.filter(id=account).update(organization="never")
+        at = read_versions([account])
+        assert verified([account], at=at).first(Account, account).organization == "never"  # type: ignore[union-attr]  # it is there
+        transaction.set_rollback(True)
+    Account.objects.filter(id=account).update(organization="in the end")
+    assert read_versions([account]) == at  # the same number, of another change
+    assert verified([account], at=at).first(Account, account).organization == "in the end"  # type: ignore[union-attr]  # it is there
 
 
 # -- the key -------------------------------------------------------------------------------------------------------
