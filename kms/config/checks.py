@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Critical, Error, Tags, Warning, register
-from django.db import connections
 
 from kms.config.environment import Environment
-from kms.config.provision.schema import APPEND_ONLY
+from kms.config.provision.schema import rewritable
 from kms.config.values import is_loopback
 
 
@@ -146,19 +145,7 @@ def record_is_append_only(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
     """Whether the role that serves could change what was recorded (THREAT_MODEL.md)."""
-    messages: list[CheckMessage] = []
-    for alias in databases or ():
-        with connections[alias].cursor() as cursor:
-            for table in APPEND_ONLY:
-                cursor.execute(
-                    "SELECT p FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p"
-                    " WHERE has_table_privilege(to_regclass(%s), p)",
-                    [table],
-                )
-                excess = [privilege for (privilege,) in cursor.fetchall()]
-                if excess:
-                    messages.append(_rewritable(table, excess))
-    return messages
+    return [_rewritable(table, excess) for table, excess in rewritable().items()] if databases else []
 
 
 def _rewritable(table: str, excess: list[str]) -> CheckMessage:

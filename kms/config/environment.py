@@ -58,7 +58,14 @@ VARIABLES: tuple[Variable, ...] = (
         "KEYSTEAD_OWNER_DATABASE_URL",
         parse_database_url,
         "",
-        "Address of the role that owns the tables and migrates. Empty: the role that serves (not advised).",
+        "Address of the role that owns the tables and migrates. Needed with `DATABASE_URL`, as the role that serves"
+        " must not be able to rewrite the record.",
+    ),
+    Variable(
+        "KEYSTEAD_UNSAFE_REWRITABLE_RECORD",
+        values.one_of("yes", "no"),
+        "no",
+        "`yes`: serve although the role that serves could rewrite the record. To try things out only.",
     ),
     Variable(
         "KEYSTEAD_DATABASE_PASSWORD_FILE",
@@ -269,6 +276,7 @@ class Environment:
     witnesses: tuple[Witness, ...]
     witness_seconds: int
     witness_required: bool
+    unsafe_rewritable_record: bool
     epoch_officers: Path | None
     epoch_quorum: int | None
     max_body: int
@@ -353,6 +361,7 @@ def _assemble(given: dict[str, Any]) -> Environment:
         witnesses=given["KEYSTEAD_WITNESSES"] or (),
         witness_seconds=given["KEYSTEAD_WITNESS_SECONDS"],
         witness_required=given["KEYSTEAD_WITNESS_REQUIRED"] == "yes",
+        unsafe_rewritable_record=given["KEYSTEAD_UNSAFE_REWRITABLE_RECORD"] == "yes",
         epoch_officers=given["KEYSTEAD_EPOCH_OFFICERS"],
         epoch_quorum=given["KEYSTEAD_EPOCH_QUORUM"],
         max_body=given["KEYSTEAD_MAX_BODY"],

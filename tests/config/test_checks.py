@@ -11,7 +11,9 @@ from django.core.checks import CheckMessage
 
 from kms.config import checks
 from kms.config.environment import Environment, read_environment
-from kms.config.provision.schema import APPEND_ONLY, connected_as
+from kms.config.provision import steps
+from kms.config.provision.errors import ProvisionError
+from kms.config.provision.schema import APPEND_ONLY, connected_as, rewritable
 from kms.config.values import Listen
 
 
@@ -129,7 +131,25 @@ def test_the_record_is_judged_by_what_the_role_that_serves_may_do_to_it(
         assert checks.record_is_append_only(None, databases=["default"]) == []
         with connected_as(settings.KEYSTEAD.owner_database):
             found = _ids(checks.record_is_append_only(None, databases=["default"]))
-            assert found == ["kms.W005"] * len(APPEND_ONLY)
+            assert found == ["kms.W005"] * len(rewritable())
+            assert rewritable().keys() > set(APPEND_ONLY)  # the record's months too
+
+
+def test_a_server_that_could_rewrite_the_record_does_not_start(
+    installation: None, settings: Any, django_db_blocker: Any
+) -> None:
+    """One role for all, or a superuser: whoever takes the server over could hide what they did."""
+    own, said = settings.KEYSTEAD, list[str]()
+    as_owner = replace(own, database=own.owner_database)
+    as_root = replace(own, database=replace(own.database, user="postgres"))
+    with django_db_blocker.unblock():
+        assert steps._tables(own, said.append) == "up to date"
+        for environment in (as_owner, as_root):
+            with pytest.raises(ProvisionError, match="could rewrite the record"):
+                steps._tables(environment, said.append)
+            assert said == []
+            steps._tables(replace(environment, unsafe_rewritable_record=True), said.append)
+            assert "could rewrite the record" in said.pop()
 
 
 def test_without_a_database_to_ask_nothing_is_asked() -> None:

@@ -40,8 +40,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return execute(sql, params, many, context)
 
     def _configure_connection(self, connection: Any) -> bool:
-        """The one statement that is prepared (accounts.row_seals) is planned once: it is wide, and its plan depends on no
-        value. Django has its own bound by the client, and so prepares none."""
+        """The one statement that is prepared (accounts.row_seals) is planned once: it is wide, and its plan depends on
+        no value. Django's own are bound by the client, which prepares none."""
         connection.execute("SET plan_cache_mode = force_generic_plan")
         connection.prepare_threshold = 0
         super()._configure_connection(connection)  # type: ignore[misc]  # untyped in the stubs

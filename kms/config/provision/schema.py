@@ -72,8 +72,7 @@ def grant(role: str) -> None:
         if role == owner or not role:
             return
         tables = set(connection.introspection.table_names(cursor))
-        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('audit_entry')")
-        partitions = tuple(row[0] for row in cursor.fetchall())
+    partitions = _partitions()
     # Partitions are the record's alone. Part of the tables are there when migrations stopped in between.
     append_only = [*(table for table in APPEND_ONLY if table in tables), *partitions]
     read_only = [table for table in READ_ONLY if table in tables]
@@ -94,6 +93,29 @@ def grant(role: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
+
+
+def _partitions() -> tuple[str, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('audit_entry')")
+        return tuple(row[0] for row in cursor.fetchall())
+
+
+_EXCESS = """
+SELECT p FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p
+WHERE has_table_privilege(to_regclass(%s), p)
+"""
+
+
+def rewritable() -> dict[str, list[str]]:
+    """What the role that is connected could do to the record and must not, by table. Superusers can do all of it."""
+    found = {}
+    for table in (*APPEND_ONLY, *_partitions()):
+        with connection.cursor() as cursor:
+            cursor.execute(_EXCESS, [table])
+            if excess := [privilege for (privilege,) in cursor.fetchall()]:
+                found[table] = excess
+    return found
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from kms.config.environment import Environment
 from kms.config.provision.errors import ProvisionError
 from kms.config.provision.postgres import EmbeddedPostgres
 from kms.config.provision.private_files import make_private_folder, write_private
-from kms.config.provision.schema import migrate
+from kms.config.provision.schema import connected_as, migrate, rewritable
 from kms.config.provision.softhsm import ensure_configuration, ensure_library
 from kms.config.provision.tls import TlsFiles, ensure_certificates
 from kms.config.provision.token import ensure_token
@@ -166,11 +166,6 @@ def _database(environment: Environment, postgres: EmbeddedPostgres | None, say: 
 
 
 def _tables(environment: Environment, say: Callable[[str], None]) -> str:
-    if environment.database.same_role_as(environment.owner_database):
-        say(
-            "warning: the role that serves owns the tables, so it can rewrite the audit log; "
-            "set KEYSTEAD_OWNER_DATABASE_URL"
-        )
     try:
         ran = migrate(owner=environment.owner_database, server=environment.database)
     except OperationalError as error:
@@ -178,7 +173,24 @@ def _tables(environment: Environment, say: Callable[[str], None]) -> str:
             f"The database cannot be used: {_first_line(error)}",
             "Check DATABASE_URL and KEYSTEAD_OWNER_DATABASE_URL, and that PostgreSQL is up.",
         ) from error
+    _demand_append_only(environment, say)
     return f"{ran} migrations" if ran else "up to date"
+
+
+def _demand_append_only(environment: Environment, say: Callable[[str], None]) -> None:
+    """A server that could rewrite the record does not start: whoever takes it over could hide what they did."""
+    with connected_as(environment.database):
+        found = rewritable()
+    if not found:
+        return
+    what = f"The role that serves, {environment.database.user}, could rewrite the record ({', '.join(found)})."
+    if not environment.unsafe_rewritable_record:
+        raise ProvisionError(
+            what,
+            "Let another role own the tables (KEYSTEAD_OWNER_DATABASE_URL), and serve with one that is no superuser. "
+            "To try things out: KEYSTEAD_UNSAFE_REWRITABLE_RECORD=yes.",
+        )
+    say(f"warning: {what}")
 
 
 def _token(environment: Environment) -> str:
