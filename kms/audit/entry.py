@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from accounts.certificates import PresentedCertificate
+from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 
 Detail = str | int | bool | None
 
@@ -149,3 +151,19 @@ class AuditEntry:
         if self.outcome is Outcome.DENIED:
             return Severity.WARNING
         return Severity.INFO
+
+
+def of_the_server(
+    action: str, outcome: Outcome, reason: str, *, category: Category = Category.OTHER, **more: Any
+) -> AuditEntry:
+    """What the server does by itself, at nobody's call."""
+    return AuditEntry(
+        action=action,
+        category=category,
+        outcome=outcome,
+        reason=reason,
+        actor_kind=PrincipalKind.SYSTEM,
+        actor_id=SYSTEM_ID,
+        method=AuthenticationMethod.NONE,
+        **more,
+    )

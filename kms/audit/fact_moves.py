@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import connection
 from psycopg import sql
 
-from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from accounts.row_seals import Moved, RowKey, State
 from kms.audit import log
-from kms.audit.entry import AuditEntry, Category, Outcome
+from kms.audit.entry import AuditEntry, Outcome, of_the_server
 
 ACTION = "record.facts"
 # In one entry, whose details are cut at rows.LONGEST_TEXT: a move takes some 110 characters.
@@ -44,16 +43,8 @@ def entries_of(moves: Sequence[Moved]) -> list[AuditEntry]:
 
 
 def _entry(moves: Sequence[Moved]) -> AuditEntry:
-    return AuditEntry(
-        action=ACTION,
-        category=Category.OTHER,
-        outcome=Outcome.DONE,
-        reason="changed",
-        actor_kind=PrincipalKind.SYSTEM,
-        actor_id=SYSTEM_ID,
-        method=AuthenticationMethod.NONE,
-        details={"facts": " ".join(f"{m.subject.hex}:{_written(m.before)}:{_written(m.after)}" for m in moves)},
-    )
+    facts = " ".join(f"{m.subject.hex}:{_written(m.before)}:{_written(m.after)}" for m in moves)
+    return of_the_server(ACTION, Outcome.DONE, "changed", details={"facts": facts})
 
 
 def tag(seal: bytes) -> bytes:

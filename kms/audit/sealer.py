@@ -18,10 +18,9 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from accounts import row_seals
-from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from kms.audit import fact_moves, log
 from kms.audit.checkpoint import Checkpoint, signed_note
-from kms.audit.entry import AuditEntry, Category, Outcome
+from kms.audit.entry import Outcome, of_the_server
 from kms.audit.fact_moves import FactSum
 from kms.audit.leaf import COLUMNS, SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
@@ -179,17 +178,7 @@ def _beat(state: Sealing, now: datetime) -> None:
     if state.heartbeat_at is not None and now - state.heartbeat_at < HEARTBEAT:
         return
     state.heartbeat_at = now
-    log.append(
-        AuditEntry(
-            action="record.heartbeat",
-            category=Category.OTHER,
-            outcome=Outcome.DONE,
-            reason="heartbeat",
-            actor_kind=PrincipalKind.SYSTEM,
-            actor_id=SYSTEM_ID,
-            method=AuthenticationMethod.NONE,
-        )
-    )
+    log.append(of_the_server("record.heartbeat", Outcome.DONE, "heartbeat"))
 
 
 def _sweep(state: Sealing, now: datetime) -> None:

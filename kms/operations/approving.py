@@ -19,9 +19,9 @@ from django.db.models import Q
 
 from accounts import row_seals
 from accounts.clock import clock
-from accounts.principal import SYSTEM_ID, AuthenticationMethod, Principal, PrincipalKind
+from accounts.principal import AuthenticationMethod, Principal, PrincipalKind
 from kms.audit import log
-from kms.audit.entry import AuditEntry, CallContext, Category, Detail, Outcome
+from kms.audit.entry import AuditEntry, CallContext, Category, Detail, Outcome, of_the_server
 from kms.audit.errors import RecordUnavailable
 from kms.hsm.errors import BlobRejected, ModuleSealed, ModuleUnavailable
 from kms.objects import keystore
@@ -287,14 +287,11 @@ def _put_away(row: ApprovalRequest, now: datetime) -> None:
 
 def _entry(row: ApprovalRequest, action: str, outcome: Outcome, reason: str) -> AuditEntry:
     """The server's own, about a request."""
-    return AuditEntry(
-        action=action,
+    return of_the_server(
+        action,
+        outcome,
+        reason,
         category=Category.ADMINISTRATIVE,
-        outcome=outcome,
-        reason=reason,
-        actor_kind=PrincipalKind.SYSTEM,
-        actor_id=SYSTEM_ID,
-        method=AuthenticationMethod.NONE,
         account=row.account_id,
         object_kind="approval",
         object_id=row.id,

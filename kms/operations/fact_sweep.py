@@ -19,11 +19,10 @@ from django.db import connection, transaction
 
 from accounts import row_seals
 from accounts.connections import own_connection
-from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from accounts.row_seals import Moved, State
 from accounts.sealed_tables import SEALED
 from kms.audit import fact_moves, log
-from kms.audit.entry import AuditEntry, Category, Outcome
+from kms.audit.entry import AuditEntry, Outcome, of_the_server
 from kms.audit.fact_moves import FactSum, SumForged
 from kms.audit.models import Sealing
 from kms.audit.sealer import facts_at
@@ -174,22 +173,14 @@ def _refuse(found: list[UUID]) -> None:
         new = [subject for subject in found if subject not in refused]
         if new:
             cursor.execute(_UNSEAL, [new])
-            log.append(*map(_entry, new))
+            log.append(*map(_refused, new))
     for subject in found:
         logger.critical("the rows of %s were changed past this server; they are not used", subject)
 
 
-def _entry(subject: UUID) -> AuditEntry:
-    return AuditEntry(
-        action="record.facts-refused",
-        category=Category.OTHER,
-        outcome=Outcome.FAILED,
-        reason=row_seals.RowsForged.reason,
-        actor_kind=PrincipalKind.SYSTEM,
-        actor_id=SYSTEM_ID,
-        method=AuthenticationMethod.NONE,
-        details={"subject": str(subject)},
-    )
+def _refused(subject: UUID) -> AuditEntry:
+    details = {"subject": str(subject)}
+    return of_the_server("record.facts-refused", Outcome.FAILED, row_seals.RowsForged.reason, details=details)
 
 
 class FactSweeper:

@@ -15,9 +15,8 @@ from django.db import transaction
 from accounts import outbox
 from accounts.clock import clock
 from accounts.models import AccountRole, Membership, NewsPurpose
-from accounts.principal import SYSTEM_ID, AuthenticationMethod, PrincipalKind
 from kms.audit import log
-from kms.audit.entry import AuditEntry, Category, Outcome
+from kms.audit.entry import Outcome, of_the_server
 from kms.audit.models import LogSink
 from kms.audit.trust import trust
 from kms.operations.alone import alone
@@ -83,14 +82,10 @@ def _recovered(view: SinkView) -> bool:
 def _record(view: SinkView, action: str, outcome: Outcome, reason: str) -> None:
     row = view.row
     log.append(
-        AuditEntry(
-            action=action,
-            category=Category.OTHER,
-            outcome=outcome,
-            reason=reason,
-            actor_kind=PrincipalKind.SYSTEM,
-            actor_id=SYSTEM_ID,
-            method=AuthenticationMethod.NONE,
+        of_the_server(
+            action,
+            outcome,
+            reason,
             account=row.account_id,
             object_kind="log-sink",
             object_id=row.id,
