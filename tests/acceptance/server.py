@@ -9,15 +9,17 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,3 +267,18 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def server_for(purpose: str) -> Iterator[RunningServer]:
+    """A server with a data folder of its own, which goes with it. Whoever uses it may stop it and start it again."""
+    data = Path(tempfile.mkdtemp(prefix=f"keystead-{purpose}-"))
+    running = RunningServer(data)
+    try:
+        running.start()
+        yield running
+        if running.process is not None:
+            running.stop()
+    finally:
+        running.remove()
+        shutil.rmtree(data, ignore_errors=True)

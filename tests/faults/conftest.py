@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +13,13 @@ import psycopg
 import pytest
 
 from kms.config.database import socket_directory
-from tests.acceptance.server import RunningServer, basic
+from tests.acceptance.server import RunningServer, basic, server_for
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    data = Path(tempfile.mkdtemp(prefix="keystead-faults-"))
-    running = RunningServer(data)
-    try:
-        running.start()
+    with server_for("faults") as running:
         yield running
-        if running.process is not None:
-            running.stop()
-    finally:
-        running.remove()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 @dataclass

@@ -40,7 +40,7 @@ def places(server: RunningServer) -> Iterator[tuple[str, bytes]]:
         connection.execute("CHECKPOINT")
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
-            with connection.cursor().copy(f'COPY "{table}" TO STDOUT') as rows:
+            with connection.cursor().copy(f'COPY (SELECT * FROM "{table}") TO STDOUT') as rows:
                 yield f"table {table}", b"".join(bytes(row) for row in rows)
     for path in server.data.rglob("*"):
         if path.is_file() and path.name not in _HOLD_SECRETS:

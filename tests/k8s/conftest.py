@@ -10,22 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import RunningServer
+from tests.acceptance.server import RunningServer, server_for
 from tests.kit.kms_plugin import KmsPlace, RunningPlugin
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    data = Path(tempfile.mkdtemp(prefix="keystead-k8s-"))
-    running = RunningServer(data)
-    try:
-        running.start()
+    with server_for("k8s") as running:
         yield running
-        if running.process is not None:
-            running.stop()
-    finally:
-        running.remove()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture

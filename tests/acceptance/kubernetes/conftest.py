@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, kms, service_account_key
-from tests.acceptance.server import RunningServer
+from tests.acceptance.server import RunningServer, server_for
 from tests.kit.kms_plugin import KmsPlace, RunningPlugin
 
 BUILD = Path(__file__).with_name("build.sh")
@@ -69,16 +69,8 @@ class ControlPlane:
 @pytest.fixture(scope="session")
 def keystead() -> Iterator[RunningServer]:
     """A server of the folder's own: tests may stop it, and start it again."""
-    data = Path(tempfile.mkdtemp(prefix="keystead-kubernetes-"))
-    running = RunningServer(data)
-    try:
-        running.start()
+    with server_for("kubernetes") as running:
         yield running
-        if running.process is not None:
-            running.stop()
-    finally:
-        running.remove()
-        shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture
