@@ -40,7 +40,8 @@ def places(server: RunningServer) -> Iterator[tuple[str, bytes]]:
         connection.execute("CHECKPOINT")
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
-            with connection.cursor().copy(f'COPY (SELECT * FROM "{table}") TO STDOUT') as rows:
+            whole = f'COPY (SELECT * FROM "{table}") TO STDOUT'  # noqa: S608 - a table of ours
+            with connection.cursor().copy(whole) as rows:
                 yield f"table {table}", b"".join(bytes(row) for row in rows)
     for path in server.data.rglob("*"):
         if path.is_file() and path.name not in _HOLD_SECRETS:
