@@ -238,7 +238,7 @@ def test_the_operator_looks_mends_and_accepts_and_auditors_see_it(root: Root, te
         _ran("sweep_facts")
     with unseen(root):
         root.execute("UPDATE accounts_app SET role = 'crypto' WHERE id = %s", [tenant.app.id])
-    assert "1 subjects" in _ran("accept_facts", str(tenant.app.id))
+    assert "as they are: 1." in _ran("accept_facts", str(tenant.app.id))
     encrypt(tenant, tenant.key())
     assert "subjects hold" in _ran("sweep_facts")
     entry = AuditRecord.objects.filter(action="record.accept-facts").latest("sequence")

@@ -32,4 +32,4 @@ class Command(BaseCommand):
             accepted: int = execute(host(), AcceptFacts(tuple(dict.fromkeys(subjects))))
         except NotFound as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{accepted} subjects are taken as they are.")
+        self.stdout.write(f"Subjects that are taken as they are: {accepted}.")
