@@ -189,7 +189,7 @@ def test_the_page_is_one_file_without_a_script_and_shows_names_as_text(made: Rep
     assert not re.search(r"<script|<link|<img|<iframe|javascript:|url\(|https?://", page)
     assert "default-src 'none'" in page
     for number in (made.own["denials"]["count"], made.summary["record"]["size"]):
-        assert str(number) in page
+        assert f"{number:,}" in page
     assert made.summary["record"]["root"] in page
 
 
