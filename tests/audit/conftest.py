@@ -15,7 +15,6 @@ from kms.config.database import DATABASE_NAME
 from kms.config.provision.postgres import EmbeddedPostgres
 from tests.audit.helpers import Root, entry
 
-
 # What rewrites the whole record, hundreds of times, comes first of all, while that is short; what drops months comes
 # last, as others export the whole record.
 _ORDER = {"test_superuser.py": -1, "test_retention.py": 1}
