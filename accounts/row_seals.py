@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +26,7 @@ from django.db import connection, transaction
 from django.db.models import Model
 
 from accounts.connections import own_connection
+from accounts.lru import Lru
 from accounts.models import Deployment
 from accounts.sealed_tables import SEALED, SealedTable
 
@@ -186,49 +186,27 @@ def images_by(apart: psycopg.Connection[Any], subjects: Sequence[UUID]) -> list[
     return _images(apart, _NAMED, [list(subjects)])
 
 
+_recent: Lru[tuple[UUID, int], Image] = Lru(_REMEMBERED)
+
+
 def verified(subjects: Iterable[UUID], *, at: Mapping[UUID, int] | None = None) -> Verified:
     """The subjects as they are now; RowsForged when a row is not ours.
 
     ``at``: those that many share and that have many rows, and the version at which the caller holds them. At a version
     they are what they are, so they are remembered from the first who asked.
     """
-    remembered = _recent.of(at or {})
+    shared = at or {}
+    remembered = {subject: image for subject, version in shared.items() if (image := _recent.get((subject, version)))}
     images = images_by(_raw(), [subject for subject in dict.fromkeys(subjects) if subject not in remembered])
     _demand(image for image in images if not image.ours)
-    _recent.keep(image for image in images if image.subject in (at or {}) and not image.ours)
+    for image in images:
+        if image.subject in shared and image.version is not None and not image.ours:
+            _recent.put((image.subject, image.version), image)
     images += remembered.values()
     if any(image.ours for image in images):
         # Somebody may have written the number of this transaction there. What was before it is looked at in the end.
         connection.facts_moved = True  # type: ignore[attr-defined]  # kms.config.database_engine's
     return Verified(images)
-
-
-class _Recent:
-    """Images by version, of this process: those asked for last."""
-
-    def __init__(self) -> None:
-        self._images: OrderedDict[tuple[UUID, int], Image] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, at: Mapping[UUID, int]) -> dict[UUID, Image]:
-        with self._lock:
-            found = {
-                subject: image for subject, version in at.items() if (image := self._images.get((subject, version)))
-            }
-            for subject in found:
-                self._images.move_to_end((subject, at[subject]))
-            return found
-
-    def keep(self, images: Iterable[Image]) -> None:
-        with self._lock:
-            for image in images:
-                if image.version is not None:
-                    self._images[image.subject, image.version] = image
-            while len(self._images) > _REMEMBERED:
-                self._images.popitem(last=False)
-
-
-_recent = _Recent()
 
 
 def _demand(images: Iterable[Image]) -> None:
@@ -280,14 +258,8 @@ class _Before:
                 self._connection.execute("SET plan_cache_mode = force_generic_plan")
             return images_by(self._connection, subjects)
 
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
 
-
-before = _Before()
+_before = _Before()
 
 
 def seal_moved(forgotten: Iterable[UUID]) -> list[Moved]:
@@ -297,14 +269,19 @@ def seal_moved(forgotten: Iterable[UUID]) -> list[Moved]:
     subjects = list(dict.fromkeys([*now, *forgotten]))
     if not subjects or not in_use():
         return []
-    earlier = before.images_of(subjects)
+    earlier = _before.images_of(subjects)
     _demand(earlier)
-    seals = {subject: key().seal(image) for subject, image in now.items()}
     with connection.cursor() as cursor:
-        cursor.execute(_SEAL, [list(seals), list(seals.values())])
-    after = {subject: (image.version or 0, seals[subject]) for subject, image in now.items()}
+        after = _sealed(cursor, now.values(), key())
     moves = (Moved(image.subject, _state(image), after.get(image.subject)) for image in earlier)
     return [move for move in moves if move.before != move.after]
+
+
+def _sealed(cursor: Any, images: Iterable[Image], sealed_by: RowKey) -> dict[UUID, State]:
+    """Seal subjects as they were read; their states from then on."""
+    states = {image.subject: (image.version or 0, sealed_by.seal(image)) for image in images}
+    cursor.execute(_SEAL, [list(states), [seal for _, seal in states.values()]])
+    return states
 
 
 def _state(image: Image) -> State | None:
@@ -323,17 +300,20 @@ def seal_all(cursor: psycopg.Cursor[Any], sealed_by: RowKey) -> Iterator[list[Mo
     """Seal what is there, as it is: once, when a deployment gets its key."""
     subjects = cursor.execute("SELECT subject FROM accounts_factversion").fetchall()
     for first in range(0, len(subjects), _PAGE):
-        images = _images(cursor.connection, _NAMED, [[row[0] for row in subjects[first : first + _PAGE]]])
-        seals = [sealed_by.seal(image) for image in images]
-        cursor.execute(_SEAL, [[image.subject for image in images], seals])
-        yield [Moved(i.subject, None, (i.version or 0, seal)) for i, seal in zip(images, seals, strict=True)]
+        images = images_by(cursor.connection, [row[0] for row in subjects[first : first + _PAGE]])
+        yield [Moved(subject, None, state) for subject, state in _sealed(cursor, images, sealed_by).items()]
 
 
-_MOVE = """
-INSERT INTO accounts_factversion (subject, version)
-SELECT subject, 1 FROM unnest(%s::uuid[]) AS n(subject)
+_UNSEAL = """
+INSERT INTO accounts_factversion (subject, version) SELECT unnest(%s::uuid[]), 1
 ON CONFLICT (subject) DO UPDATE SET version = accounts_factversion.version + 1, seal = NULL, moved_in = NULL
 """
+
+
+def unseal(subjects: Sequence[UUID]) -> None:
+    """Take seals off, and move the versions: every process looks again, and finds none. In the current transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSEAL, [list(subjects)])
 
 
 def reseal(subjects: Sequence[UUID]) -> list[Moved]:
@@ -342,10 +322,8 @@ def reseal(subjects: Sequence[UUID]) -> list[Moved]:
     for first in range(0, len(subjects), _PAGE):
         there = images_by(_raw(), subjects[first : first + _PAGE])
         known = [image.subject for image in there if image.version is not None or image.rows]
+        unseal(known)
         with connection.cursor() as cursor:
-            cursor.execute(_MOVE, [known])
-            images = images_by(_raw(), known)
-            seals = [key().seal(image) for image in images]
-            cursor.execute(_SEAL, [[image.subject for image in images], seals])
-        resealed += [Moved(i.subject, None, (i.version or 0, seal)) for i, seal in zip(images, seals, strict=True)]
+            states = _sealed(cursor, images_by(_raw(), known), key())
+        resealed += [Moved(subject, None, state) for subject, state in states.items()]
     return resealed

@@ -5,11 +5,10 @@ Every row that this reads moves the version of its account (by trigger), and cal
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from types import MappingProxyType
 from uuid import UUID
 
+from accounts.lru import Lru
 from accounts.row_seals import Verified, verified
 from policies.demands import NO_DEMAND, NO_DEMANDS, Demand, Demands
 from policies.models import AccountPolicy, GroupPolicy
@@ -19,8 +18,7 @@ Versions = dict[UUID, int]
 
 # Of the accounts seen last, at the version of the account they were read at: callers of one account share them.
 MAX_DEMANDS = 1000
-_demands: OrderedDict[tuple[UUID, int], Demands] = OrderedDict()
-_demands_lock = threading.Lock()
+_demands: Lru[tuple[UUID, int], Demands] = Lru(MAX_DEMANDS)
 
 
 def demands_of(account: UUID, versions: Versions, rows: Verified) -> Demands:
@@ -32,16 +30,10 @@ def demands_of(account: UUID, versions: Versions, rows: Verified) -> Demands:
     if account not in versions:
         return _demands_in(account, rows)
     key = (account, versions[account])
-    with _demands_lock:
-        found = _demands.get(key)
-        if found is not None:
-            _demands.move_to_end(key)
-            return found
-    found = _demands_in(account, rows)
-    with _demands_lock:
-        _demands[key] = found
-        while len(_demands) > MAX_DEMANDS:
-            _demands.popitem(last=False)
+    found = _demands.get(key)
+    if found is None:
+        found = _demands_in(account, rows)
+        _demands.put(key, found)
     return found
 
 

@@ -10,8 +10,8 @@ import hashlib
 
 from accounts.clock import clock
 from accounts.credentials import authenticate
+from accounts.lru import Lru
 from accounts.principal import ANONYMOUS, Principal
-from kms.operations.caches import Lru
 
 MAX_REMEMBERED = 10_000
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from psycopg import sql
 from accounts.row_seals import Moved, RowKey, State
 from kms.audit import log
 from kms.audit.entry import AuditEntry, Outcome, of_the_server
+from kms.audit.merkle import Frontier
 
 ACTION = "record.facts"
 # In one entry, whose details are cut at rows.LONGEST_TEXT: a move takes some 110 characters.
@@ -29,7 +31,7 @@ _PAGE = 1000
 # Cannot be met by trying.
 _TAG_BYTES = 16
 _MODULUS = 1 << 256
-NONCE_BYTES = 12
+_NONCE_BYTES = 12
 
 
 def record(moves: Sequence[Moved]) -> None:
@@ -110,8 +112,9 @@ class FactSum:
         said = subject.bytes + state[0].to_bytes(8, "big") + tag(state[1])
         return int.from_bytes(hmac.digest(self._key.sums, said, "sha256"), "big")
 
-    def hidden(self, place: bytes, nonce: bytes) -> bytes:
+    def hidden(self, place: bytes) -> bytes:
         """For the database, which must not see it, and tied to ``place``: how far the record was when it held."""
+        nonce = os.urandom(_NONCE_BYTES)
         return nonce + AESGCM(self._key.hides).encrypt(nonce, self.value.to_bytes(32, "big"), place)
 
 
@@ -125,12 +128,12 @@ def found(key: RowKey, hidden: bytes | None, where: bytes) -> FactSum:
         raise SumForged("The sum of what decisions rest on is not there any more")
     kept = bytes(hidden)
     try:
-        value = AESGCM(key.hides).decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], where)
+        value = AESGCM(key.hides).decrypt(kept[:_NONCE_BYTES], kept[_NONCE_BYTES:], where)
     except (InvalidTag, ValueError):  # too short
         raise SumForged("The sum of what decisions rest on is not the one of this place in the record") from None
     return FactSum(key, int.from_bytes(value, "big"))
 
 
-def place(size: int, root: bytes) -> bytes:
+def place(tree: Frontier) -> bytes:
     """How far the record is."""
-    return size.to_bytes(8, "big") + root
+    return tree.size.to_bytes(8, "big") + tree.root()

@@ -7,7 +7,6 @@ sealing and whatever died. It must not know how the key signs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -109,7 +108,7 @@ class Sealer:
             return len(entries)
 
     def _grow(self, state: Sealing, entries: Sequence[tuple[object, ...]]) -> None:
-        start, frontier = state.size, Frontier(state.size, map(bytes, state.frontier))
+        start, frontier = state.size, frontier_of(state)
         facts = facts_at(state)
         hashes, nodes = [], []
         for row in entries:
@@ -124,9 +123,11 @@ class Sealer:
             if nodes:
                 levels, indices, roots = zip(*nodes, strict=True)
                 cursor.execute(_ADD_NODES, [[level // KEPT_LEVELS for level in levels], list(indices), list(roots)])
-        state.size, state.frontier, root = frontier.size, frontier.hashes, frontier.root()
-        state.facts = facts.hidden(fact_moves.place(state.size, root), os.urandom(fact_moves.NONCE_BYTES))
-        AuditCheckpoint.objects.create(size=state.size, origin=origin(self._deployment, state.epoch), root=root)
+        state.size, state.frontier = frontier.size, frontier.hashes
+        state.facts = facts.hidden(fact_moves.place(frontier))
+        AuditCheckpoint.objects.create(
+            size=state.size, origin=origin(self._deployment, state.epoch), root=frontier.root()
+        )
 
     def _sign(self) -> None:
         """The newest root, once it is committed: two sealers who do it at once sign the same text."""
@@ -155,11 +156,14 @@ def _signed_size() -> int:
     return AuditSignature.objects.aggregate(Max("checkpoint_id"))["checkpoint_id__max"] or 0
 
 
+def frontier_of(state: Sealing) -> Frontier:
+    return Frontier(state.size, map(bytes, state.frontier))
+
+
 def facts_at(state: Sealing) -> FactSum:
     """What the facts added up to when the record was as it is here. SumForged: that is not there, or of elsewhere."""
-    root = Frontier(state.size, map(bytes, state.frontier)).root()
     kept = None if state.facts is None else bytes(state.facts)
-    return fact_moves.found(row_seals.key(), kept, fact_moves.place(state.size, root))
+    return fact_moves.found(row_seals.key(), kept, fact_moves.place(frontier_of(state)))
 
 
 def origin(deployment: UUID, epoch: int) -> str:

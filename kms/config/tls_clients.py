@@ -20,10 +20,11 @@ from typing import Any
 import psycopg
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, close_old_connections
 from django.db.models import Q
 
 from accounts.clock import clock
+from accounts.connections import own_connection
 from accounts.credentials import end_of
 from accounts.models import AppCredential, CredentialKind
 
@@ -109,10 +110,7 @@ class Follower:
                 self._stopped.wait(POLL_SECONDS)
 
     def _follow(self) -> None:
-        parameters = connection.get_connection_params()
-        for django_only in ("cursor_factory", "context", "prepare_threshold"):
-            parameters.pop(django_only, None)
-        with psycopg.connect(**parameters, autocommit=True) as listening:
+        with own_connection() as listening:
             listening.execute(f"LISTEN {CHANNEL}")
             while not self._stopped.is_set():
                 self.look()

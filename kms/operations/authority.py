@@ -126,6 +126,15 @@ def resolve_on_account(permission: Permission) -> Callable[[Call, Command], Sequ
     return resolve
 
 
+def resolve_on_record(permission: Permission) -> Callable[[Call, Command], Sequence[Resolved]]:
+    """For what the operator of the host does with the whole record."""
+
+    def resolve(_call: Call, _command: Command) -> Sequence[Resolved]:
+        return (Resolved(permission, Target("record")),)
+
+    return resolve
+
+
 def group_target(row: Group) -> Target:
     return Target("group", row.id, row.account_id, (row.id,), Permission.GROUP_GET)
 

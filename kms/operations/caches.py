@@ -5,13 +5,11 @@ Nothing here is trusted: the group commit compares every version before an answe
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 from uuid import UUID
 
+from accounts.lru import Lru
 from accounts.principal import Principal
 from accounts.row_seals import verified
 from kms.objects import keystore
@@ -26,46 +24,9 @@ MAX_CALLERS, MAX_OBJECTS = 10_000, 10_000
 MAX_CACHED_BLOB = 8192
 _NAME_MOVES = 5
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
 
 class NotCached(Exception):
     """The answer needs the database, and the caller said not to ask it (it is on the event loop)."""
-
-
-class Lru(Generic[K, V]):
-    """A bounded map; the least recently used entry goes first."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._entries: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            found = self._entries.get(key)
-            if found is not None:
-                self._entries.move_to_end(key)
-            return found
-
-    def put(self, key: K, value: V) -> None:
-        with self._lock:
-            self._entries[key] = value
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        with self._lock:
-            self._entries.pop(key, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from kms.audit.officers import Officers, OfficersInvalid, Pinned, QuorumNotMet, 
 from kms.hsm.errors import ModuleError
 from kms.hsm.module import Kept
 from kms.objects import keystore
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.epoch_statements import Appointment, Statement, keep, kept, spend
 from kms.operations.errors import Conflict, InvalidRequest
-from policies.decision import Target
 from policies.permissions import Permission
 
 logger = logging.getLogger(__name__)
@@ -167,14 +167,11 @@ def _same(asked: Appointment, fresh: Appointment) -> bool:
     )
 
 
-def _resolve(_call: Call, _command: SetEpochOfficers) -> Sequence[Resolved]:
-    return (Resolved(Permission.RECORD_OFFICERS, Target("record")),)
-
-
 def _describe(command: SetEpochOfficers) -> Mapping[str, Detail]:
     return {"items": len(command.signatures)}
 
 
+_resolve = resolve_on_record(Permission.RECORD_OFFICERS)
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(

@@ -14,19 +14,18 @@ from accounts.clock import clock
 from kms.audit import trust as trusting
 from kms.audit.checkpoint import Checkpoint
 from kms.audit.entry import Category
-from kms.audit.merkle import Frontier
 from kms.audit.models import Sealing
 from kms.audit.officers import Officers
-from kms.audit.sealer import origin
+from kms.audit.sealer import frontier_of, origin
 from kms.audit.trust import epoch_of, last_known, packed
 from kms.objects import keystore
 from kms.operations import witnesses
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.epoch_officers import deciding, demand_signatures, described
 from kms.operations.epoch_statements import Opening, keep, kept, spend
 from kms.operations.errors import Conflict, InvalidRequest
 from kms.operations.row_key import forget_row_key
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -137,18 +136,14 @@ def _next(state: Sealing, seen: Sequence[witnesses.Seen]) -> int:
 
 
 def _here(state: Sealing, epoch: int) -> Checkpoint:
-    root = Frontier(state.size, map(bytes, state.frontier)).root()
-    return Checkpoint(origin(keystore.deployment_id(), epoch), state.size, root)
+    return Checkpoint(origin(keystore.deployment_id(), epoch), state.size, frontier_of(state).root())
 
 
 def _remembered() -> Checkpoint | None:
     return last_known(keystore.module().recall)
 
 
-def _resolve(_call: Call, _command: OpenEpoch) -> Sequence[Resolved]:
-    return (Resolved(Permission.RECORD_EPOCH, Target("record")),)
-
-
+_resolve = resolve_on_record(Permission.RECORD_EPOCH)
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(OpenEpoch, "record.open-epoch", _resolve, open_epoch, afterwards=remember_epoch),

@@ -55,10 +55,6 @@ _LOOSE = " UNION ".join(
     for table in SEALED.values()
     for column in table.subjects
 )
-_UNSEAL = """
-INSERT INTO accounts_factversion (subject, version) SELECT unnest(%s::uuid[]), 1
-ON CONFLICT (subject) DO UPDATE SET version = accounts_factversion.version + 1, seal = NULL, moved_in = NULL
-"""
 
 
 @dataclass(slots=True)
@@ -172,7 +168,7 @@ def _refuse(found: list[UUID]) -> None:
         refused = {row[0] for row in cursor.fetchall()}
         new = [subject for subject in found if subject not in refused]
         if new:
-            cursor.execute(_UNSEAL, [new])
+            row_seals.unseal(new)
             log.append(*map(_refused, new))
     for subject in found:
         logger.critical("the rows of %s were changed past this server; they are not used", subject)

@@ -5,8 +5,7 @@ No edge on the network reaches these. It must not know the wire or HTTP.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,12 +16,12 @@ from accounts import row_seals
 from accounts.row_seals import Moved
 from kms.audit import fact_moves
 from kms.audit.entry import Category, Detail
-from kms.audit.merkle import Frontier
 from kms.audit.models import Sealing
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.audit.sealer import frontier_of
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.errors import NotFound
 from kms.operations.fact_sweep import Swept, sweep, totals
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -63,19 +62,15 @@ def _restate(state: Sealing) -> None:
     with connection.cursor():
         actual, unsealed, _ = totals(connection.connection)
     actual.apply(Moved(move.subject, move.after, move.before) for move in unsealed)
-    root = Frontier(state.size, map(bytes, state.frontier)).root()
-    state.facts = actual.hidden(fact_moves.place(state.size, root), os.urandom(fact_moves.NONCE_BYTES))
+    state.facts = actual.hidden(fact_moves.place(frontier_of(state)))
     state.save(update_fields=["facts"])
-
-
-def _resolve(_call: Call, _command: Command) -> Sequence[Resolved]:
-    return (Resolved(Permission.RECORD_FACTS, Target("record")),)
 
 
 def _describe(command: AcceptFacts) -> Mapping[str, Detail]:
     return {"items": len(command.subjects)}
 
 
+_resolve = resolve_on_record(Permission.RECORD_FACTS)
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(SweepFacts, "record.sweep-facts", _resolve, sweep_facts, afterwards=swept),

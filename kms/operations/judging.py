@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from accounts.lru import Lru
 from accounts.principal import PrincipalKind
 from kms.crypto.algorithm import CipherParameters, SignatureParameters
 from kms.crypto.errors import AlgorithmUnsupported, ParameterInvalid
@@ -26,7 +27,6 @@ from kms.objects.metadata_policy import Metadata, MetadataPolicy
 from kms.objects.models import SecurityObject
 from kms.objects.snapshot import ObjectSnapshot, metadata_of
 from kms.objects.state import Cryptoperiod
-from kms.operations.caches import Lru
 from kms.operations.command import Call
 from kms.operations.errors import AccessDenied
 from policies.decision import Forbid

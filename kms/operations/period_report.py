@@ -24,12 +24,12 @@ from kms.audit.models import AuditSignature
 from kms.audit.period import Period, Stretch, checkpoints_of, leaves_of, written
 from kms.objects import keystore
 from kms.objects.models import SecurityObject
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.record_key import record_signer
 from kms.operations.rights_held import rights_in
 from kms.operations.witnesses import has_witnesses
-from policies.decision import Target
 from policies.permissions import Permission
 
 VERSION = 1
@@ -151,15 +151,12 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {path.name: file_hash(path) for path in folder.iterdir()}
 
 
-def _resolve(_call: Call, _command: ReportRecord) -> Sequence[Resolved]:
-    return (Resolved(Permission.RECORD_EXPORT, Target("record")),)
-
-
 def _describe(command: ReportRecord) -> Mapping[str, Detail]:
     period = f"from={written(command.period.start)}, to={written(command.period.end)}"
     return {"fields": period, "account": None if command.account is None else str(command.account)}
 
 
+_resolve = resolve_on_record(Permission.RECORD_EXPORT)
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(ReportRecord, "record.report", _resolve, report_record, describe=_describe, afterwards=write_report),

@@ -15,9 +15,9 @@ from kms.audit.account_entries import end_of_record
 from kms.audit.entry import Category, Detail
 from kms.audit.formats import SealedEntry, sealed_entry
 from kms.audit.models import AuditLeaf
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.errors import InvalidRequest
-from policies.decision import Target
 from policies.permissions import Permission
 
 AT_ONCE = 1000
@@ -60,14 +60,11 @@ def _read_on(_carry_out: CarryOut, command: FollowRecord, _nothing: None) -> Pla
             return place
 
 
-def _resolve(_call: Call, _command: FollowRecord) -> Sequence[Resolved]:
-    return (Resolved(Permission.RECORD_EXPORT, Target("record")),)
-
-
 def _describe(command: FollowRecord) -> Mapping[str, Detail]:
     return {"fields": f"start={command.start.next}"}
 
 
+_resolve = resolve_on_record(Permission.RECORD_EXPORT)
 _operation = control(Category.ADMINISTRATIVE)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(FollowRecord, "record.follow", _resolve, follow_record, describe=_describe, afterwards=_read_on),

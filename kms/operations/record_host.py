@@ -5,7 +5,7 @@ No edge on the network reaches these. It must not know the wire or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from kms.audit import bundle, fact_moves, retention
 from kms.audit.checkpoint import verifier_key
 from kms.audit.entry import Category, Detail
 from kms.audit.retention import NotRetainable, Part
-from kms.operations.command import Call, CarryOut, Command, Operation, Resolved, control
+from kms.operations.authority import resolve_on_record
+from kms.operations.command import Call, CarryOut, Command, Operation, control
 from kms.operations.errors import InvalidRequest
 from kms.operations.record_key import record_signer
 from kms.operations.witnesses import has_witnesses
-from policies.decision import Target
 from policies.permissions import Permission
 
 
@@ -97,13 +97,6 @@ def retain_month(call: Call, command: RetainMonth, _payload: None) -> None:
     call.details["size"] = command.size
 
 
-def _resolve(permission: Permission) -> Any:
-    def resolve(_call: Call, _command: Command) -> Sequence[Resolved]:
-        return (Resolved(permission, Target("record")),)
-
-    return resolve
-
-
 def _describe(command: ExportRecord) -> Mapping[str, Detail]:
     start = "kept" if command.start is None else command.start
     end = "" if command.end is None else f", end={command.end}"
@@ -125,7 +118,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         ExportRecord,
         "record.export",
-        _resolve(Permission.RECORD_EXPORT),
+        resolve_on_record(Permission.RECORD_EXPORT),
         export_record,
         describe=_describe,
         afterwards=write_bundle,
@@ -133,7 +126,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(
         RetainMonth,
         retention.ACTION,
-        _resolve(Permission.RECORD_RETAIN),
+        resolve_on_record(Permission.RECORD_RETAIN),
         retain_month,
         describe=_describe_month,
         irreversible=True,

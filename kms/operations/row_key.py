@@ -7,7 +7,6 @@ sealed.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from uuid import UUID
 
@@ -88,8 +87,7 @@ def _nothing_yet(cursor: psycopg.Cursor[Any], key: RowKey) -> bytes:
     """The sum of no facts, at the place where the record is. The row is locked: the sealer waits."""
     cursor.execute(_FIRST)
     ((size, frontier),) = cursor.execute("SELECT size, frontier FROM audit_sealing WHERE id = 1 FOR UPDATE").fetchall()
-    root = Frontier(size, map(bytes, frontier)).root()
-    return fact_moves.FactSum(key).hidden(fact_moves.place(size, root), os.urandom(fact_moves.NONCE_BYTES))
+    return fact_moves.FactSum(key).hidden(fact_moves.place(Frontier(size, map(bytes, frontier))))
 
 
 def _binding(identity: UUID) -> bytes:

@@ -12,6 +12,7 @@ import psycopg
 from django.conf import settings
 from django.db import connection, transaction
 
+from accounts.connections import own_connection
 from kms.audit.entry import AuditEntry, Category, Outcome
 from kms.audit.models import AuditRecord
 
@@ -40,10 +41,8 @@ def written(*requests: UUID) -> int:
 @contextlib.contextmanager
 def another_connection() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """The server's role on a connection of its own, outside Django; what it left open is rolled back."""
-    parameters = connection.get_connection_params()
-    for django_only in ("cursor_factory", "context", "prepare_threshold"):
-        parameters.pop(django_only, None)
-    opened = psycopg.connect(**parameters)
+    opened = own_connection()
+    opened.autocommit = False
     try:
         yield opened
     finally:

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Model
 from psycopg.types.json import Jsonb
 
-from kms.audit.fact_moves import NONCE_BYTES, place
+from kms.audit.fact_moves import place
 from kms.audit.leaf import SELECTED, line_of
 from kms.audit.merkle import Frontier, leaf_hash
 from kms.audit.models import AuditCheckpoint, AuditLeaf, AuditNode, AuditRecord, LogSink, Sealing
@@ -199,7 +199,7 @@ def rebuild() -> None:
     for size in sizes:
         if size in roots:
             AuditCheckpoint.objects.filter(size=size).update(root=roots[size])
-    hidden = facts.hidden(place(frontier.size, frontier.root()), bytes(NONCE_BYTES))
+    hidden = facts.hidden(place(frontier))
     Sealing.objects.update(size=frontier.size, frontier=frontier.hashes, complete_to=0, mark=None, facts=hidden)
 
 

@@ -19,6 +19,7 @@ from accounts.row_seals import RowsForged, verified
 from accounts.sessions import issue, terminate
 from kms.audit.errors import RecordUntrusted
 from kms.audit.fact_moves import FactSum, SumForged, found, moves_in, place
+from kms.audit.merkle import Frontier
 from kms.audit.models import AuditRecord, Sealing
 from kms.audit.sealer import Sealer
 from kms.audit.trust import trust
@@ -214,9 +215,10 @@ def test_the_sum_is_of_a_set_and_knows_its_place() -> None:
     for subject in (two, one):
         back.add(subject, (3, b"s" * 32))
     assert forth.value == back.value != 0
-    hidden = forth.hidden(place(7, bytes(32)), bytes(12))
-    assert found(key, hidden, place(7, bytes(32))).value == forth.value
-    for where in (place(8, bytes(32)), place(7, b"\1" + bytes(31))):
+    here, longer, other = Frontier(8, [bytes(32)]), Frontier(16, [bytes(32)]), Frontier(8, [b"\1" + bytes(31)])
+    hidden = forth.hidden(place(here))
+    assert found(key, hidden, place(here)).value == forth.value
+    for where in (place(longer), place(other)):
         with pytest.raises(SumForged):
             found(key, hidden, where)
 
