@@ -255,6 +255,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "req_id": ask(someone, someone.alice).id,
         "config_id": sink_of(someone),
         "entry_id": entry_id(AuditRecord.objects.filter(account_id=someone.account.id).earliest("sequence").sequence),
+        "tile": "5/999",  # tiles are the deployment's, whoever asks: this is one that is not there
         **directory(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
