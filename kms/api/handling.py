@@ -93,17 +93,30 @@ def request_id_of(header: str | None) -> UUID:
 def handle(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
     """For a thread: may wait for the database, the token and the record."""
     try:
-        for _ in range(_CREDENTIAL_ATTEMPTS):
-            try:
-                principal = _principal(endpoint, incoming)
-                command = _command(endpoint, incoming, principal)
-                with _doubted(incoming):
-                    return _rendered(endpoint, execute(principal, command, context=incoming.context))
-            except CredentialStale:
-                authenticator.forget(incoming.authorization)
-        raise CredentialStale
+        return _rendered(endpoint, carried_out(endpoint, incoming))
     except Exception as error:
-        return _failed(endpoint, incoming, error)
+        return failed(error)
+
+
+def carried_out(endpoint: Endpoint, incoming: Incoming) -> Any:
+    """The command's result, for edges that render it themselves. Raises what its ending was."""
+    try:
+        return _patiently(endpoint, incoming)
+    except NotAuthenticated as error:
+        _count_failed_login(endpoint, incoming, error)
+        raise
+
+
+def _patiently(endpoint: Endpoint, incoming: Incoming) -> Any:
+    for _ in range(_CREDENTIAL_ATTEMPTS):
+        try:
+            principal = _principal(endpoint, incoming)
+            command = _command(endpoint, incoming, principal)
+            with _doubted(incoming):
+                return execute(principal, command, context=incoming.context)
+        except CredentialStale:
+            authenticator.forget(incoming.authorization)
+    raise CredentialStale
 
 
 async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
@@ -111,7 +124,8 @@ async def handle_async(endpoint: Endpoint, incoming: Incoming) -> Outgoing:
     try:
         return _rendered(endpoint, await run_async(endpoint, incoming, partial(_command, endpoint, incoming)))
     except Exception as error:
-        return _failed(endpoint, incoming, error)
+        _count_failed_login(endpoint, incoming, error)
+        return failed(error)
 
 
 async def run_async(
@@ -235,11 +249,10 @@ def _rendered(endpoint: Endpoint, result: Any) -> Outgoing:
     return Outgoing(endpoint.status, b"" if body is None else _encode(body))
 
 
-def _failed(endpoint: Endpoint, incoming: Incoming, error: Exception) -> Outgoing:
+def _count_failed_login(endpoint: Endpoint, incoming: Incoming, error: Exception) -> None:
     """A login that fails is a stranger's, as a wrong credential on any other route is."""
     if endpoint.anonymous and isinstance(error, NotAuthenticated):
         rate_limit.count_stranger(incoming.context, at_login=True)
-    return failed(error)
 
 
 def failed(error: Exception) -> Outgoing:

@@ -1,8 +1,9 @@
 """The routes of the server: every edge hung in its place."""
 
 from kms.api import views
+from kms.console import urls
 
-urlpatterns = views.urlpatterns()
+urlpatterns = [*views.urlpatterns(), *urls.urlpatterns()]
 handler400 = "kms.api.views.malformed"
-handler404 = "kms.api.views.unknown"
-handler500 = "kms.api.views.broken"
+handler404 = "kms.console.errors.unknown"
+handler500 = "kms.console.errors.broken"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import os
 import shutil
 import ssl
 import subprocess
@@ -21,11 +19,11 @@ from accounts.models import IdentityProvider
 from kms.operations.executor import execute
 from kms.operations.providers import CreateProvider
 from kms.secret import SecretBytes
+from tests.kit.npm import installed
 from tests.kit.tenants import Tenant
 from tests.kit.tls import Authority
 
 _HERE = Path(__file__).parent
-_INSTALLED = _HERE.parents[2] / ".node" / "openid-provider"
 CLIENT = "keystead"
 
 
@@ -96,21 +94,7 @@ def running_provider(folder: Path, authority: Authority) -> Iterator[OpenIdProvi
 
 
 def _installed() -> Path:
-    """The provider's packages, as the lock file says, beside the checkout's other environments."""
-    lock = (_HERE / "package-lock.json").read_bytes()
-    folder = _INSTALLED / hashlib.sha256(lock).hexdigest()[:16]
-    if not (folder / "node_modules").exists():
-        making = folder.with_name(f"{folder.name}.{os.getpid()}")
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_HERE / name, making)
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
-            cwd=making,
-            check=True,
-            timeout=110,
-        )
-        making.replace(folder)
+    """The provider's packages, and the provider beside them."""
+    folder = installed(_HERE, "openid-provider")
     shutil.copy(_HERE / "provider.mjs", folder)
     return folder

@@ -1,0 +1,1 @@
+"""Approvals: what waits for whom, what exactly would run, and saying yes or no to it."""

@@ -1,0 +1,1 @@
+"""What needs to be done, and whether all is well."""

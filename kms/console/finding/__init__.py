@@ -1,0 +1,1 @@
+"""One box that finds any object, app, group, user or screen."""

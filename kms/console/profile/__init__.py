@@ -1,0 +1,1 @@
+"""One's own: second factors, sessions, password, how times and colours are shown."""

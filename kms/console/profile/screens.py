@@ -1,0 +1,7 @@
+"""One's own: second factors, sessions, password, how times and colours are shown."""
+
+from __future__ import annotations
+
+from kms.console.screens import Screen
+
+SCREENS: tuple[Screen, ...] = ()

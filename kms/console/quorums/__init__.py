@@ -1,0 +1,1 @@
+"""Quorum policies: the editor of the tree, and the same in plain English."""

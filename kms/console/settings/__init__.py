@@ -1,0 +1,1 @@
+"""The account's settings, and the state of what it stands on."""

@@ -1,0 +1,1 @@
+"""The ways into the console, and out of it."""

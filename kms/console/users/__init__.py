@@ -1,0 +1,1 @@
+"""Users: who is in the account, in which roles and groups."""
