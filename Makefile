@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run ldap test test-kryoptic test-kubernetes vectors lint bench scale compat model mutate lock clean
+.PHONY: help assets run ldap test test-kryoptic test-kubernetes vectors lint bench scale compat model mutate lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lock: $(VENV)/.dev-lock ## Turn requirements/*.in into the .lock files with hash
 	  ( cd requirements && ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	      $$name.in -o $$name.lock ) || exit 1; \
 	done
+
+assets: ## Copy what the console's bundle takes from npm's packages, as static/vendor/package-lock.json names them
+	@sh static/vendor/copy.sh static/vendor
 
 clean: ## Remove environments and caches; the data folder stays
 	rm -rf $(VENV) $(CLIENTS) $(KRYOPTIC) $(VERSITYGW) .node .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
