@@ -359,6 +359,8 @@ CASES: dict[str, Case] = {
     "DeleteStale": Case("alice", path=invited_user),
     "ChangePassword": Case("alice", 204, 204, lambda _w: {"current_password": PASSWORD, "new_password": PASSWORD}),
     "ListGroups": Case("alice", 200, 200),
+    "FindByName": Case("alice", 200, 200, query="q=key"),
+    "NameIds": Case("alice", 200, 200, query="ids=6d2e5d8c-6c3f-4d38-9a55-0f3f7c1c9a11"),
     "CreateGroup": Case("alice", 403, 201, lambda _w: {"name": unique("group")}),
     "GetGroup": Case("alice", 200, 404),
     "UpdateGroup": Case("alice", body=lambda _w: {"description": "changed"}),

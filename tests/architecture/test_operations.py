@@ -110,7 +110,12 @@ _MORE: dict[str, dict[str, Any]] = {
 
 # Paths with more than ids in them, and queries that a route does not do without.
 _PATHS = {"GetTile": {"tile": "0/000"}}
-_QUERIES = {"ExplainAccess": {"permission": "object.get"}, "ProveGrowth": {"size": "1"}}
+_QUERIES = {
+    "ExplainAccess": {"permission": "object.get"},
+    "ProveGrowth": {"size": "1"},
+    "FindByName": {"q": "x"},
+    "NameIds": {"ids": str(ONE)},
+}
 
 
 def body_of(endpoint: Endpoint) -> Any:
