@@ -101,7 +101,9 @@ def refusal(visit: Visit, refused: Refused) -> HttpResponse:
         return visit.redirect("second-factor")
     if refused.status == HTTPStatus.UNAUTHORIZED:
         return to_sign_in(visit)
-    template = "console/refused.html#message" if visit.by_htmx else "console/refused.html"
+    template = "console/refused.html" if visit.around is not None else "console/bare.html"
+    if visit.by_htmx:
+        template = "console/refused.html#message"
     response = visit.render(template, {"refused": refused, "title": _("Not done")}, status=refused.status)
     if refused.retry_after is not None:
         response["Retry-After"] = str(refused.retry_after)

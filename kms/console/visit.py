@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from accounts.lru import Lru
-from kms.api.inside import ApiCall, Caller, run
+from kms.api.inside import ApiCall, Caller, Refused, run
 from kms.api.proxy import peer_of
 from kms.console import cookies
 from kms.console.zones import zone_of
@@ -116,6 +116,14 @@ class Visit:
             found = self._read_shell()
             _shells.put(key, found)
         return found
+
+    @property
+    def around(self) -> Shell | None:
+        """The same for a page that has to be shown even so: None when it can't be read now."""
+        try:
+            return self.shell
+        except Refused:
+            return None
 
     def forget_shell(self) -> None:
         """After a change of what it shows."""

@@ -35,7 +35,7 @@
     button.setAttribute("aria-expanded", String(target.classList.toggle("open")));
   });
 
-  on("click", "[data-open]", (button) => document.getElementById(button.dataset.open)?.showModal());
+  on("click", "[data-open]:not([data-open=palette])", (button) => document.getElementById(button.dataset.open)?.showModal());
   on("click", "[data-close]", (button) => button.closest("dialog").close());
 
   // "Copied" is said when the clipboard has it; otherwise the text is selected, so that Ctrl-C takes it.

@@ -60,7 +60,7 @@ def theme(context: Context) -> str:
 
 @register.simple_tag(takes_context=True)
 def menu(context: Context) -> list[tuple[Any, list[Entry]]]:
-    shell = context["visit"].shell
+    shell = context["visit"].around
     if shell is None:
         return []
     hung = get_resolver().reverse_dict
