@@ -70,6 +70,11 @@ class ProcessInvitations(Command):
     rejected: frozenset[UUID] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class ListInvitations(Command):
+    """What is pending for the caller."""
+
+
 # -- handlers ------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +165,14 @@ def process_invitations(call: Call, command: ProcessInvitations, _payload: None)
         membership.delete()
 
 
+def list_invitations(call: Call, _command: ListInvitations, _payload: None) -> list[Membership]:
+    """An account says its name to whom it invites, as its mail does, and the role that waits there."""
+    pending = Membership.objects.filter(user_id=call.principal.id, invitation_pending=True)
+    rows = list(pending.select_related("account").prefetch_related("role_grants").order_by("account__name"))
+    call.details["returned"] = len(rows)
+    return rows
+
+
 # -- resolution ----------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +197,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         ResendInvitation, "user.resend-invitation", resolve_user(Permission.USER_INVITE, lock=True), resend_invitation
     ),
     _operation(AcceptInvitation, "user.accept-invitation", resolve_public(Permission.CODE_REDEEM), accept_invitation),
+    _operation(ListInvitations, "user.list-invitations", resolve_own(Permission.OWN_INVITATIONS), list_invitations),
     _operation(
         ProcessInvitations, "user.process-invitations", resolve_own(Permission.OWN_INVITATIONS), process_invitations
     ),

@@ -17,11 +17,13 @@ from django.db.models import QuerySet
 from accounts import activity, sessions
 from accounts.models import Membership, Session
 from accounts.principal import PrincipalKind
+from accounts.second_factor import Lack, Owned
 from kms.audit.entry import Category, Detail
 from kms.operations.authority import absent
 from kms.operations.command import Call, Command, Operation, Resolved, control
-from kms.operations.errors import NotFound
+from kms.operations.errors import InvalidRequest, NotFound
 from policies.decision import Target
+from policies.facts import factors_owned
 from policies.permissions import Permission
 
 MAX_LISTED = 1000
@@ -32,6 +34,11 @@ class ListSessions(Command):
     """Of the caller, or of a member of the account."""
 
     user: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetOwnSession(Command):
+    """The session that asks, finished or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,20 @@ class SessionView:
     row: Session
     seen_at: datetime
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """``lack`` is what the login still needs before it is of use, ``owned`` the kinds of factor that could be shown."""
+
+    row: Session
+    lack: Lack | None
+    owned: Owned
+
+
+def get_own_session(call: Call, _command: GetOwnSession, row: Session) -> OwnSession:
+    owned = factors_owned(call.principal.id) if call.principal.kind is PrincipalKind.USER else frozenset()
+    return OwnSession(row, call.facts.lack, owned)
 
 
 def list_sessions(call: Call, _command: ListSessions, rows: QuerySet[Session]) -> Sequence[SessionView]:
@@ -96,6 +117,14 @@ def _resolve(call: Call, command: ListSessions | EndSession | EndSessions) -> Se
     return (Resolved(Permission.USER_SESSIONS, target, rows),)
 
 
+def _resolve_this(call: Call, _command: GetOwnSession) -> Sequence[Resolved]:
+    target = Target("session", call.principal.session, call.principal.account)
+    row = Session.objects.filter(id=call.principal.session).first() if call.principal.session else None
+    if row is None and call.principal.kind is not PrincipalKind.ANONYMOUS:
+        raise InvalidRequest("This needs a session; an API key on the call itself has none")
+    return (Resolved(Permission.SESSION_MANAGE, target, row),)
+
+
 def _own(call: Call) -> QuerySet[Session]:
     owner = "app_id" if call.principal.kind is PrincipalKind.APP else "user_id"
     return sessions.living(call.now, **{owner: call.principal.id})
@@ -112,6 +141,7 @@ def _describe_one(command: EndSession) -> Mapping[str, Detail]:
 _operation = control(Category.AUTHENTICATION)
 OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(ListSessions, "session.list", _resolve, list_sessions, describe=_describe),
+    _operation(GetOwnSession, "session.get", _resolve_this, get_own_session),
     _operation(EndSession, "session.end", _resolve, end_session, describe=_describe_one),
     _operation(EndSessions, "session.end-all", _resolve, end_sessions, describe=_describe),
 )

@@ -207,7 +207,7 @@ def test_a_session_unlocked_before_another_enrolled_the_first_key_is_locked_out(
 # -- who has no key yet --------------------------------------------------------------------------------------------
 
 ENROLLING = {
-    "Refresh", "Terminate", "Reauthenticate", "SelectAccount", "Config2faAuth", "MfaNewChallenge",
+    "GetSession", "Refresh", "Terminate", "Reauthenticate", "SelectAccount", "Config2faAuth", "MfaNewChallenge",
     "Config2faTerminate", "ListFactors", "GetUserAccounts", "GetUser", "AddTotpDevice", "GenerateRecoveryCodes",
     "GenerateRecoveryCode", "GetPubkey", "ChangePassword", "UpdateUser", "ListAccounts",
     # Open to all, and good for nothing but a mail.

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from kms.api.wire.base import Endpoint, Response, nothing, path_id, wire_time
-from kms.operations.session_lists import EndSession, EndSessions, ListSessions, SessionView
+from kms.operations.session_lists import (
+    EndSession,
+    EndSessions,
+    GetOwnSession,
+    ListSessions,
+    OwnSession,
+    SessionView,
+)
 
 
 class WireSession(Response):
@@ -22,6 +29,20 @@ class WireSession(Response):
     certificate_bound: bool = False
     created_at: str | None = None
     last_seen_at: str | None = None
+    expires_at: str | None = None
+
+
+class WireOwnSession(Response):
+    """``lack`` is what the login still needs, and is left out when it is finished; ``owned`` the kinds of factor."""
+
+    session_id: UUID
+    method: str
+    owned: list[str]
+    lack: str | None = None
+    second_factor: str | None = None
+    idp_id: UUID | None = None
+    acct_id: UUID | None = None
+    created_at: str | None = None
     expires_at: str | None = None
 
 
@@ -50,12 +71,28 @@ def _session(view: SessionView) -> WireSession:
     )
 
 
+def _own_session(view: OwnSession) -> WireOwnSession:
+    row = view.row
+    return WireOwnSession(
+        session_id=row.id,
+        method=row.method,
+        owned=sorted(view.owned),
+        lack=view.lack,
+        second_factor=row.second_factor or None,
+        idp_id=row.provider_id,
+        acct_id=row.account_id,
+        created_at=wire_time(row.created_at),
+        expires_at=wire_time(row.expires_at),
+    )
+
+
 def _sessions(views: Sequence[SessionView]) -> list[WireSession]:
     return [_session(view) for view in views]
 
 
 _OWN, _MEMBERS = "/sys/v1/session", "/sys/v1/users/{user_id}/sessions"
 ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GetSession", "GET", _OWN, lambda _call: GetOwnSession(), _own_session),
     Endpoint("ListSessions", "GET", f"{_OWN}/list", lambda _call: ListSessions(), _sessions),
     Endpoint(
         "EndSession",

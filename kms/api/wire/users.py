@@ -19,6 +19,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    searched,
     sorting,
     unsupported,
     uuid_of,
@@ -28,7 +29,7 @@ from kms.api.wire.names import GROUP_ROLES, WIRE_GROUP_ROLE
 from kms.api.wire.role_words import Roles, roles_of, words_of
 from kms.operations.command import Command
 from kms.operations.factor_enrolment import ChangeSecurityKeys
-from kms.operations.invitations import InviteUser, ProcessInvitations
+from kms.operations.invitations import InviteUser, ListInvitations, ProcessInvitations
 from kms.operations.own_address import ChangeAddress
 from kms.operations.users import (
     DeleteOwnUser,
@@ -92,11 +93,21 @@ class UserResponse(Response, omit_defaults=False):
     new_email: str | None = None
 
 
+class Invitation(Response, omit_defaults=False):
+    """Ours: the vendor's list of accounts has ids only."""
+
+    acct_id: UUID
+    acct_name: str
+    account_role: list[str]
+
+
 _SORTS = {"user_email": "user__email", "user_id": "user_id"}
 
 
 class ListParams(Parameters):
     group_id: UUID | None = None
+    role_id: UUID | None = None
+    q: str = ""
     acct_id: UUID | None = None
     limit: int | None = None
     offset: int | None = None
@@ -209,7 +220,7 @@ def _list(call: WireCall) -> ListUsers:
     if wanted.acct_id is not None and wanted.acct_id != call.principal.account:
         raise WireError("Invalid request: acct_id is not the selected account")
     page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
-    return ListUsers(page, wanted.group_id)
+    return ListUsers(page, wanted.group_id, wanted.role_id, searched(wanted.q))
 
 
 def _get(call: WireCall) -> GetUser:
@@ -276,6 +287,17 @@ def _accounts(memberships: list[Membership]) -> dict[str, list[str]]:
     }
 
 
+def _invitations(memberships: list[Membership]) -> list[Invitation]:
+    return [
+        Invitation(
+            acct_id=one.account_id,
+            acct_name=one.account.name,
+            account_role=words_of(one.role, [grant.role_id for grant in one.role_grants.all()], RoleKind.ACCOUNT),
+        )
+        for one in memberships
+    ]
+
+
 _PATH = "/sys/v1/users"
 _ONE = _PATH + "/{user_id}"
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -285,6 +307,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "ProcessInvite", "POST", f"{_PATH}/process_invite", _process, nothing, body=ProcessInviteRequest, status=204
     ),
+    Endpoint("ListInvitations", "GET", f"{_PATH}/invitations", lambda _call: ListInvitations(), _invitations),
     Endpoint("GetUser", "GET", _ONE, _get, user),
     Endpoint("UpdateUser", "PATCH", _ONE, _update, user, body=UserRequest),
     Endpoint("DeleteUser", "DELETE", _PATH, lambda _call: DeleteOwnUser(), nothing, status=204),
