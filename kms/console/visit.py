@@ -131,7 +131,7 @@ class Visit:
             _shells.drop(sha256(self.token.encode()).digest())
 
     def _read_shell(self) -> Shell:
-        here = next(session for session in self.call("ListSessions") if session.get("current"))
+        here = self.call("GetSession")
         account = here.get("acct_id")
         return Shell(
             user=self.call("GetUser", user_id=self.user_id),
