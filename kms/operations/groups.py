@@ -33,7 +33,10 @@ class CreateGroup(Command):
 
 @dataclass(frozen=True, slots=True)
 class ListGroups(Command):
+    """``text`` is a part of the name."""
+
     page: Page
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def create_group(call: Call, command: CreateGroup, _payload: None) -> Group:
 
 
 def list_groups(call: Call, command: ListGroups, _payload: None) -> list[Group]:
-    rows = list(paged(visible_groups(call), command.page))
+    named = visible_groups(call).filter(name__icontains=command.text)
+    rows = list(paged(named, command.page))
     call.details["returned"] = len(rows)
     return rows
 

@@ -5,14 +5,16 @@ It must not know the wire or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts import codes, sessions
-from accounts.models import AccountRole, AccountRoleGrant, GroupMembership, Membership, User
+from accounts.models import AccountRole, AccountRoleGrant, GroupMembership, Membership, TotpDevice, User
 from accounts.principal import PrincipalKind
 from kms.audit.entry import Category
 from kms.operations.authority import absent, resolve_on_account
@@ -34,14 +36,19 @@ from policies import versions as fact_versions
 from policies.decision import Target
 from policies.permissions import Permission
 from policies.quorum import Member, MemberKind
+from policies.system_roles import SYSTEM_ROLES, RoleKind
 
 GroupRoles = Mapping[UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ListUsers(Command):
+    """``text`` is a part of the address, ``role`` one of the account's own or of the system's, wherever it is held."""
+
     page: Page
     group: UUID | None = None
+    role: UUID | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,10 @@ class ListOwnAccounts(Command):
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """``groups`` are given by hand, ``external`` by an identity provider's groups as they were last asked for."""
+    """``groups`` are given by hand, ``external`` by an identity provider's groups as they were last asked for.
+
+    ``phone``: they have one-time passwords as a second factor, beside the ``devices`` that they may have.
+    """
 
     user: User
     membership: Membership | None
@@ -105,6 +115,7 @@ class UserView:
     logged_in_at: datetime | None = None
     roles: tuple[UUID, ...] = ()
     group_roles: Mapping[UUID, tuple[UUID, ...]] = field(default_factory=dict)
+    phone: bool = False
 
 
 # -- handlers ------------------------------------------------------------------------------------------------------
@@ -114,7 +125,9 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     members = Membership.objects.filter(account_id=call.account).select_related("user")
     if command.group is not None:
         members = members.filter(user__group_memberships__group_id=command.group)
-    rows = list(paged(members, command.page))
+    if command.role is not None:
+        members = members.filter(_holding(call, command.role))
+    rows = list(paged(members.filter(user__email__icontains=command.text), command.page))
     roles = GroupMembership.objects.filter(user__in=[m.user_id for m in rows], group__account_id=call.account)
     by_user: dict[UUID, dict[UUID, str]] = {}
     for user, group, role in roles.values_list("user_id", "group_id", "role"):
@@ -124,6 +137,7 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
     external = external_group_roles([m.user_id for m in rows], call.account)
     logins = sessions.last_logins((m.user_id for m in rows), call.account)
     own = own_roles((m.user_id for m in rows), call.account)
+    phones = _with_phones(m.user_id for m in rows)
     return [
         UserView(
             m.user,
@@ -133,9 +147,23 @@ def list_users(call: Call, command: ListUsers, _payload: None) -> list[UserView]
             external.get(m.user_id, {}),
             logins.get(m.user_id),
             *own.get(m.user_id, NO_ROLES),
+            phone=m.user_id in phones,
         )
         for m in rows
     ]
+
+
+def _holding(call: Call, role: UUID) -> Q:
+    """Whoever holds the role by hand: on the account, or in a group of it."""
+    known = SYSTEM_ROLES.get(role)
+    if known is None:
+        held = Q(role_grants__role_id=role)
+        inside = GroupMembership.objects.filter(role_grants__role_id=role, group__account_id=call.account)
+    else:
+        held = Q(role=known.name) if known.kind is RoleKind.ACCOUNT else Q(pk__in=())
+        named = known.name if known.kind is RoleKind.GROUP else None
+        inside = GroupMembership.objects.filter(role=named, group__account_id=call.account)
+    return held | Q(user_id__in=inside.values("user_id"))
 
 
 def get_user(call: Call, _command: GetUser, payload: tuple[User, Membership | None]) -> UserView:
@@ -220,7 +248,13 @@ def _view(call: Call, user: User, membership: Membership | None) -> UserView:
     external = external_group_roles([user.id], account).get(user.id, {})
     logins = sessions.last_logins([user.id], call.principal.account)
     own = own_roles([user.id], account).get(user.id, NO_ROLES)
-    return UserView(user, membership, group_roles(user, call), devices_of(user.id), external, logins.get(user.id), *own)
+    groups, devices, phone = group_roles(user, call), devices_of(user.id), bool(_with_phones([user.id]))
+    return UserView(user, membership, groups, devices, external, logins.get(user.id), *own, phone=phone)
+
+
+def _with_phones(users: Iterable[UUID]) -> set[UUID]:
+    rows = TotpDevice.objects.filter(user_id__in=list(users), confirmed=True)
+    return set(rows.values_list("user_id", flat=True))
 
 
 def group_roles(user: User, call: Call) -> dict[UUID, str]:

@@ -342,6 +342,7 @@ CASES: dict[str, Case] = {
     "GetApprovalRequestResult": Case("alice", path=approved_for_alice),
     "GetUserPermissions": Case("alice", 200, 200),
     "ListRoles": Case("alice", 200, 200),
+    "ListPermissions": Case("alice", 200, 200),
     "ExplainAccess": Case("alice", 200, 200, query="permission=object.rotate"),
     "CreateRole": Case("alice", 403, 201, own_role),
     "GetRole": Case("alice", 200, path=spare_own_role),

@@ -22,6 +22,9 @@ NUL = b"\\u0000"
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
+MAX_SEARCHED = 256
+
+
 class WireError(Exception):
     """The request does not have the shape it should. The message names the field and never its value."""
 
@@ -207,6 +210,13 @@ def sorting(sort: str | None, start: str | None, columns: Mapping[str, str]) -> 
     if start is not None and columns[column].endswith("id"):
         start = str(uuid_of(start, "start"))
     return {"sort": columns[column], "descending": order == "desc", "after": start}
+
+
+def searched(text: str) -> str:
+    """A part of a name that a listing is narrowed to. It is a parameter of ours."""
+    if len(text) > MAX_SEARCHED or "\0" in text:
+        raise WireError(f"Invalid request: q has at most {MAX_SEARCHED} characters")
+    return text.strip()
 
 
 def unsupported(**fields: Any) -> None:

@@ -19,6 +19,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    searched,
     sorting,
     unsupported,
     wire_time,
@@ -115,6 +116,7 @@ class ListParams(Parameters):
     limit: int | None = None
     offset: int | None = None
     filter: str | None = None
+    q: str = ""
     continuation_token: str | None = None
     sort: str | None = None
     start: str | None = None
@@ -196,7 +198,8 @@ def _list(call: WireCall) -> ListGroups:
         previous_id=wanted.previous_id,
         previous_sort_value=wanted.previous_sort_value,
     )
-    return ListGroups(page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS)))
+    page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
+    return ListGroups(page, searched(wanted.q))
 
 
 def group(row: Group) -> GroupResponse:

@@ -74,6 +74,8 @@ class ProcessInviteRequest(Request):
 
 
 class UserResponse(Response, omit_defaults=False):
+    """``second_factors`` are the kinds that are enrolled, which is ours: the vendor shows security keys alone."""
+
     user_id: UUID
     user_email: str
     account_role: list[str]
@@ -91,6 +93,7 @@ class UserResponse(Response, omit_defaults=False):
     last_name: str | None = None
     description: str | None = None
     new_email: str | None = None
+    second_factors: list[str] = []
 
 
 class Invitation(Response, omit_defaults=False):
@@ -277,6 +280,7 @@ def user(view: UserView) -> UserResponse:
         last_name=row.last_name or None,
         description=row.description or None,
         new_email=row.new_email or None,
+        second_factors=[*(["fido2"] if view.devices else []), *(["totp"] if view.phone else [])],
     )
 
 
