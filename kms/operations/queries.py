@@ -188,7 +188,7 @@ def resolve_listing(call: Call, _command: Command) -> Sequence[Resolved]:
 
 def read_audit(call: Call, command: ReadAudit, _payload: None) -> Sequence[AuditRecord]:
     period = _given(time__gte=command.since, time__lte=command.until)
-    narrowed = _visible_audit(call) & _given(
+    narrowed = visible_audit(call) & _given(
         category__in=command.categories or None,
         actor_kind__in=command.actor_kinds or None,
         severity__in=command.severities or None,
@@ -205,7 +205,7 @@ def _given(**wanted: Any) -> Q:
     return Q(**{name: value for name, value in wanted.items() if value is not None})
 
 
-def _visible_audit(call: Call) -> Q:
+def visible_audit(call: Call) -> Q:
     """All of the account for its auditors, else what touched the groups where audit.read is held.
 
     Not one's own attempts elsewhere: an entry knows if its target was absent or invisible, and the caller must not.

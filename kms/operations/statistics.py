@@ -13,8 +13,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.utils import OperationalError
+from django.db import connection
 
 from kms.audit.entry import Category, Detail, Outcome
 from kms.objects.models import SecurityObject
@@ -23,6 +22,7 @@ from kms.operations.authority import absent, group_target, object_target
 from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved, control
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.groups import find_group
+from kms.operations.in_time import TookTooLong, in_time
 from kms.operations.managed_object import named_object
 from kms.operations.queries import resolve_listing
 from policies.decision import Target
@@ -31,7 +31,6 @@ from policies.permissions import Permission
 LONGEST_SECONDS = 366 * 86400
 MAX_POINTS, MAX_TOP = 1000, 100
 STATEMENT_MILLISECONDS = 10_000
-_QUERY_CANCELED = "57014"
 
 
 class Subject(Enum):
@@ -179,15 +178,11 @@ def read_usage(call: Call, command: ReadUsage, _payload: Any) -> Usage:
 def _ask(statement: str, call: Call, span: Span, **values: Any) -> list[Any]:
     """The answer, or a refusal once it takes too long: a report must not hold up the server."""
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_MILLISECONDS)])
+        with in_time(STATEMENT_MILLISECONDS), connection.cursor() as cursor:
             cursor.execute(statement, {"account": call.account, "since": span.since, "until": span.until, **values})
             found: list[Any] = cursor.fetchall()
-            cursor.execute("SELECT set_config('statement_timeout', '0', true)")
             return found
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != _QUERY_CANCELED:
-            raise
+    except TookTooLong as error:
         raise InvalidRequest("There are too many entries in this range; ask for a shorter one") from error
 
 
