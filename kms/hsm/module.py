@@ -222,7 +222,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class ModuleStatus:
-    """Facts for the health page. ``generation`` is the master key generation in use."""
+    """Facts for the health page. ``generation`` is the master key generation in use, ``mechanisms`` a count."""
 
     label: str
     manufacturer: str
@@ -230,6 +230,7 @@ class ModuleStatus:
     firmware: str
     generation: int
     open_handles: int
+    mechanisms: int
 
 
 class CryptographicModule(Protocol):

@@ -185,6 +185,7 @@ class Pkcs11Module:
             firmware=".".join(map(str, token.firmware_version)),
             generation=at.main.masters.current,
             open_handles=len(self._cache),
+            mechanisms=len(at.offer.mechanisms),
         )
 
     def provision_master_keys(self, generation: int = 1) -> bool:
