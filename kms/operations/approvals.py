@@ -86,7 +86,10 @@ class GetApprovalResult(Command):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """``body`` is what was asked, ``whole`` for who asked it; others see no secrets in it. None: it does not open."""
+    """``body`` is what was asked, ``whole`` for who asked it; others see no secrets in it. None: it does not open.
+
+    ``guards`` are the quorums that stand before it while it waits, and whether each is met.
+    """
 
     row: ApprovalRequest
     status: ApprovalStatus
@@ -95,6 +98,8 @@ class ApprovalView:
     whole: bool
     approvers: tuple[tuple[str, UUID], ...]
     reviewers: tuple[Reviewer, ...]
+    votes: tuple[Approval, ...] = ()
+    guards: tuple[tuple[Guard, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,8 @@ def _view(row: ApprovalRequest, *, whole: bool, lenient: bool = False) -> Approv
     over = row.status == ApprovalStatus.PENDING and row.expires_at <= clock.now()
     pending = row.status == ApprovalStatus.PENDING and not over
     given = sorted(row.approvals.all(), key=lambda each: each.created_at)
+    guards = tuple(guards_needed(row)) if pending else ()
+    unmet = reviewing.unmet(row, guards) if guards else ()
     return ApprovalView(
         row=row,
         status=ApprovalStatus.FAILED if over else ApprovalStatus(row.status),
@@ -199,12 +206,10 @@ def _view(row: ApprovalRequest, *, whole: bool, lenient: bool = False) -> Approv
         body=_body_if_intact(row) if lenient else approving.opened(row).body,
         whole=whole,
         approvers=tuple((each.reviewer_kind, each.reviewer_id) for each in given),
-        reviewers=_waited_for(row) if pending else (),
+        reviewers=reviewers_of(row.account_id, unmet) if unmet else (),
+        votes=tuple(given),
+        guards=tuple((guard, guard not in unmet) for guard in guards),
     )
-
-
-def _waited_for(row: ApprovalRequest) -> tuple[Reviewer, ...]:
-    return reviewers_of(row.account_id, reviewing.unmet(row, guards_needed(row)))
 
 
 def _body_if_intact(row: ApprovalRequest) -> SecretBytes | None:

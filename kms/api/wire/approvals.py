@@ -23,6 +23,7 @@ from kms.api.wire.base import (
     unsupported,
     wire_time,
 )
+from kms.api.wire.quorum_policies import wire_tree
 from kms.api.wire.redaction import redacted
 from kms.api.wire.vote_proofs import ApproveRequest, proof_of
 from kms.operations.approvals import (
@@ -37,7 +38,8 @@ from kms.operations.approvals import (
 )
 from kms.operations.wire_form import Rendered, WireForm
 from kms.secret import SecretBytes
-from policies.models import ApprovalRequest, ApprovalStatus
+from policies.models import Approval, ApprovalRequest, ApprovalStatus
+from policies.quorum import Guard
 from policies.reviewers import Reviewer
 
 MAX_OPERATION = 2048
@@ -69,6 +71,8 @@ class ListParams(Parameters):
 
 
 class ApprovalResponse(Response):
+    """The last four are ours: what votes are bound to, when it ended, what was shown with each yes, what is asked."""
+
     request_id: UUID
     acct_id: UUID
     requester: Any
@@ -85,6 +89,10 @@ class ApprovalResponse(Response):
     denial_reason: str | None = None
     reviewers: Any = None
     subjects: Any = None
+    digest: str | None = None
+    decided_at: str | None = None
+    votes: Any = None
+    quorums: Any = None
 
 
 class ApprovableResult(Response, omit_defaults=False):
@@ -167,7 +175,21 @@ def approval(view: ApprovalView) -> ApprovalResponse:
         denial_reason=view.reason or None,
         reviewers=[_reviewer(each) for each in view.reviewers] or None,
         subjects=_subjects(row),
+        digest=bytes(row.digest).hex(),
+        decided_at=wire_time(row.decided_at),
+        votes=[_vote(each) for each in view.votes] or None,
+        quorums=[_quorum(guard, met) for guard, met in view.guards] or None,
     )
+
+
+def _vote(given: Approval) -> dict[str, Any]:
+    named: dict[str, Any] = creator_of(given.reviewer_kind, given.reviewer_id)
+    shown = {"password": given.password, "second_factor": given.second_factor}
+    return {**named, "at": wire_time(given.created_at), **shown}
+
+
+def _quorum(guard: Guard, met: bool) -> dict[str, Any]:
+    return {"subject": guard.subject, "met": met, "policy": wire_tree(guard.quorum)}
 
 
 def _body(view: ApprovalView) -> Any:

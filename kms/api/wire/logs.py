@@ -41,6 +41,8 @@ class LogParams(Parameters):
 
 
 class Source(Response, omit_defaults=False):
+    """The last five are ours: what ``message`` says, taken apart."""
+
     acct_id: UUID
     action_type: str
     actor_id: UUID
@@ -52,6 +54,11 @@ class Source(Response, omit_defaults=False):
     response_time: dict[str, int]
     severity: str
     time: str
+    action: str
+    outcome: str
+    reason: str
+    object_kind: str
+    details: dict[str, Any]
 
 
 def _read(call: WireCall) -> ReadAudit:
@@ -112,6 +119,11 @@ def _source(row: AuditRecord) -> Source:
         response_time={"secs": row.duration_us // 1_000_000, "nanos": row.duration_us % 1_000_000 * 1000},
         severity=_WIRE_SEVERITY[row.severity],
         time=row.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),  # RFC 3339 here alone: the Go client asks it
+        action=row.action,
+        outcome=row.outcome,
+        reason=row.reason,
+        object_kind=row.object_kind,
+        details=row.details,
     )
 
 
