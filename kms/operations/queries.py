@@ -22,6 +22,7 @@ from kms.operations.command import Call, Command, ObjectRef, Operation, Resolved
 from kms.operations.errors import InvalidRequest, NotFound
 from kms.operations.history import items_of
 from kms.operations.managed_object import ObjectView, chains_of, named_object, view_of
+from kms.operations.object_listing import Narrowing, Order, page_of_objects
 from policies.decision import Target
 from policies.permissions import Permission
 
@@ -49,6 +50,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ListObjects(Command):
+    """``after`` continues after that object, in any order; ``page.after`` after a value."""
+
     page: Page
     name: str | None = None
     group: UUID | None = None
@@ -58,6 +61,8 @@ class ListObjects(Command):
     with_counts: bool = False
     destroyed: bool = False
     deleted: bool = False
+    narrowing: Narrowing = Narrowing()  # noqa: RUF009 - frozen, so one does for all
+    after: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,29 @@ def _made_of(call: Call, column: str, ids: Sequence[UUID]) -> Mapping[UUID, list
 def list_objects(call: Call, command: ListObjects, _payload: None) -> ObjectList:
     visible = _living(visible_objects(call), command)
     matching = _filtered(visible, command)
-    rows = list(paged(matching, command.page))
+    if command.narrowing != Narrowing():
+        matching = matching.filter(command.narrowing.condition(call.now, _guarding(call)))
+    rows = _page(call, visible, matching, command)
     call.details["returned"] = len(rows)
     views = shown(call, rows)
     if not command.with_counts:
         return ObjectList(views)
     return ObjectList(views, visible.count(), matching.count())
+
+
+def _page(call: Call, visible: QuerySet[Any], matching: QuerySet[Any], command: ListObjects) -> list[SecurityObject]:
+    page = command.page
+    plain = command.after is None and command.narrowing == Narrowing() and page.sort in ("id", "name")
+    if plain or page.after is not None or page.offset:
+        return list(paged(matching, page))
+    living = _living(SecurityObject.objects.filter(account_id=call.account), command)
+    order = Order(page.sort, page.descending)
+    return page_of_objects(living, visible, matching, order, command.after, page.limit)
+
+
+def _guarding(call: Call) -> frozenset[UUID]:
+    """The groups where a quorum of the group's own stands before whatever it may be."""
+    return frozenset(group for group, demand in call.facts.demands.groups.items() if demand.guard is not None)
 
 
 def _living(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[SecurityObject]:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from kms.api.wire.base import (
+    MAX_SEARCHED,
     Descriptor,
     Endpoint,
     Parameters,
@@ -23,7 +24,7 @@ from kms.api.wire.base import (
     time_of,
     unsupported,
 )
-from kms.api.wire.names import operations_of
+from kms.api.wire.names import STATES, operations_of
 from kms.api.wire.object_options import (
     WireCipherOptions,
     WireDsaOptions,
@@ -42,11 +43,12 @@ from kms.api.wire.quorum_policies import GroupApprovalPolicy, Remove, group_poli
 from kms.api.wire.sobject import Sobject, sobject
 from kms.crypto.key_formats import DEFAULT, FORMATS
 from kms.crypto.options import NO_OPTIONS, KeyOptions
-from kms.objects.state import Cryptoperiod
+from kms.objects.state import Cryptoperiod, KeyState
 from kms.operations.command import ObjectRef
 from kms.operations.creation import CreateObject, ImportObject
 from kms.operations.lifecycle import ExportObject
 from kms.operations.making import ObjectTemplate
+from kms.operations.object_listing import Narrowing
 from kms.operations.queries import GetObject, ListObjects, ObjectList
 from kms.operations.updating import UpdateObject
 from kms.secret import SecretBytes
@@ -145,7 +147,10 @@ class GetParams(Parameters):
     show_effective_export_policy: bool | None = None
 
 
+# The vendor's, and ours: in these a page goes on by ``after``.
 _SORTS = {"kid": "id", "name": "name"}
+_OWN_SORTS = {"created_at": "created_at", "deactivation_date": "deactivation_date", "scheduled_rotation": "rotates_at"}
+_STATES = {name: state for name, state in STATES.items() if state is not KeyState.DELETED}
 
 
 class ListParams(Parameters):
@@ -167,6 +172,14 @@ class ListParams(Parameters):
     pkcs11_id: str | None = None
     pkcs11_label: str | None = None
     filter: str | None = None
+    # Ours, for the console's table.
+    search: str | None = None
+    state: str | None = None
+    key_size: int | None = None
+    expires_before: str | None = None
+    rotates_before: str | None = None
+    guarded: bool | None = None
+    after: UUID | None = None
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -314,6 +327,8 @@ def _list(call: WireCall) -> ListObjects:
     metadata = {name[len(prefix) :]: value for name, value in call.query.items() if name.startswith(prefix)}
     plain = {name: value for name, value in call.query.items() if not name.startswith(prefix)}
     wanted = parameters(WireCall(call.path, plain, None, call.authorization, call.principal), ListParams)
+    if wanted.state == "Destroyed":
+        wanted.show_destroyed = True
     unsupported(
         filter=wanted.filter,
         pkcs11_id=wanted.pkcs11_id,
@@ -321,8 +336,12 @@ def _list(call: WireCall) -> ListObjects:
         show_value=wanted.show_value or None,
         compliant_with_policies=None if wanted.compliant_with_policies is not False else False,
     )
+    if wanted.after is not None and (wanted.start is not None or wanted.offset):
+        raise WireError("Invalid request: after, start and offset exclude each other")
+    # A page goes on after a value in the vendor's orders only: in others values tie.
+    sorts = _SORTS if wanted.start is not None or wanted.offset else {**_SORTS, **_OWN_SORTS}
     return ListObjects(
-        page=page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS)),
+        page=page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, sorts)),
         name=wanted.name,
         group=wanted.group_id,
         creator=wanted.creator,
@@ -331,6 +350,25 @@ def _list(call: WireCall) -> ListObjects:
         with_counts=bool(wanted.with_metadata),
         destroyed=bool(wanted.show_destroyed),
         deleted=bool(wanted.show_deleted),
+        narrowing=_narrowing(wanted),
+        after=wanted.after,
+    )
+
+
+def _narrowing(wanted: ListParams) -> Narrowing:
+    if wanted.search is not None and (len(wanted.search) > MAX_SEARCHED or "\0" in wanted.search):
+        raise WireError(f"Invalid request: search has at most {MAX_SEARCHED} characters")
+    if wanted.state is not None and wanted.state not in _STATES:
+        raise WireError(f"Invalid request: state is one of {', '.join(_STATES)}")
+    if wanted.key_size is not None and not 0 <= wanted.key_size < 2**31:
+        raise WireError("Invalid request: key_size is a number of bits")
+    return Narrowing(
+        search=(wanted.search or "").strip(),
+        state=None if wanted.state is None else _STATES[wanted.state],
+        size=wanted.key_size,
+        expires_before=time_of(wanted.expires_before, "expires_before"),
+        rotates_before=time_of(wanted.rotates_before, "rotates_before"),
+        guarded=wanted.guarded,
     )
 
 
