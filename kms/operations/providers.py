@@ -84,6 +84,19 @@ class TryProvider(Command):
     provider: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class TrySettings(Command):
+    """Ask a provider whether settings work, without keeping them.
+
+    ``provider`` is the one that they are to replace those of: its secrets count where none are given.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    secrets: Secrets = field(default_factory=dict, repr=False)
+    provider: UUID | None = None
+
+
 # -- handlers ------------------------------------------------------------------------------------------------------
 
 
@@ -159,9 +172,26 @@ def delete_provider(call: Call, _command: DeleteProvider, row: IdentityProvider)
 
 
 def try_provider(_call: Call, _command: TryProvider, row: IdentityProvider) -> None:
+    _try(row.kind, row.config, opened_secrets(row))
+
+
+def try_settings(_call: Call, command: TrySettings, row: IdentityProvider | None) -> None:
+    if command.kind not in known_kinds():
+        raise ParameterInvalid(f"kind is one of {', '.join(known_kinds())}")
+    kept = {} if row is None or row.kind != command.kind else _secrets.opened(row)
+    secrets = {**kept, **command.secrets}
+    config = parsed(command.kind, command.config, secrets)
+    goes_to = kind_of(command.kind).secrets_go_to
+    if kept and row is not None and goes_to(config) != goes_to(row.config):
+        secrets = dict(command.secrets)
+        config = parsed(command.kind, command.config, secrets)
+    _try(command.kind, config, {name: secret.reveal() for name, secret in secrets.items()})
+
+
+def _try(kind: str, config: Config, secrets: Mapping[str, bytes]) -> None:
     """One answer for every way in which it does not work: the test must not tell what listens where."""
     try:
-        kind_of(row.kind).probe(row.config, opened_secrets(row))
+        kind_of(kind).probe(config, secrets)
     except SettingInvalid as error:
         raise ParameterInvalid(str(error)) from error
     except ProviderFailed as error:
@@ -239,6 +269,14 @@ def _resolve(*, lock: bool = False) -> Any:
     return resolve
 
 
+def _resolve_trial(call: Call, command: TrySettings) -> Sequence[Resolved]:
+    if command.provider is None:
+        target = Target("account", call.account, call.account)
+        return (Resolved(Permission.AUTHENTICATION_MANAGE, target, None),)
+    row = find_provider(call, command.provider)
+    return (Resolved(Permission.AUTHENTICATION_MANAGE, provider_target(row), row),)
+
+
 def _describe(command: CreateProvider) -> Mapping[str, Detail]:
     return {"name": command.name, "kind": command.kind, "enabled": command.enabled}
 
@@ -257,4 +295,5 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     _operation(UpdateProvider, "provider.update", _resolve(lock=True), update_provider),
     _operation(DeleteProvider, "provider.delete", _resolve(lock=True), delete_provider, irreversible=True),
     _operation(TryProvider, "provider.test", _resolve(), try_provider),
+    _operation(TrySettings, "provider.test-settings", _resolve_trial, try_settings),
 )

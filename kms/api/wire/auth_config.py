@@ -33,6 +33,7 @@ from kms.operations.providers import (
     ListProviders,
     ProviderSettings,
     TryProvider,
+    TrySettings,
     UpdateProvider,
 )
 from kms.secret import SecretBytes
@@ -237,6 +238,15 @@ class ChangedProvider(Request):
     secrets: dict[str, str] | None = None
 
 
+class TriedProvider(Request):
+    """Settings that are not kept. ``provider_id``: the secrets of this one count where none are given."""
+
+    kind: str
+    config: dict[str, Any]
+    secrets: dict[str, str] | None = None
+    provider_id: UUID | None = None
+
+
 class WireProvider(Response, omit_defaults=False):
     """``config`` is what may be given again; ``derived`` follows from it."""
 
@@ -259,6 +269,11 @@ def _secrets(given: Mapping[str, str] | None) -> dict[str, SecretBytes]:
 def _create(call: WireCall) -> CreateProvider:
     body: NewProvider = call.body
     return CreateProvider(body.kind, body.name, body.config, _secrets(body.secrets), body.icon_url, body.enabled)
+
+
+def _try_settings(call: WireCall) -> TrySettings:
+    body: TriedProvider = call.body
+    return TrySettings(body.kind, body.config, _secrets(body.secrets), body.provider_id)
 
 
 def _update(call: WireCall) -> UpdateProvider:
@@ -294,6 +309,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "ListIdentityProviders", "GET", _PATH, lambda _call: ListProviders(), lambda rows: [*map(_provider, rows)]
     ),
     Endpoint("CreateIdentityProvider", "POST", _PATH, _create, _provider, body=NewProvider, status=201),
+    Endpoint("TestProviderSettings", "POST", f"{_PATH}/test", _try_settings, nothing, body=TriedProvider, status=204),
     Endpoint("GetIdentityProvider", "GET", _ONE, lambda call: GetProvider(path_id(call, "provider_id")), _provider),
     Endpoint("UpdateIdentityProvider", "PATCH", _ONE, _update, _provider, body=ChangedProvider),
     Endpoint(
