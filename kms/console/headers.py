@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 
 # No inline script, no inline style, nothing from another host. htmx's own Trusted Types policy is the only one, so no
 # other script can turn text into markup; htmx itself takes part only in elements that carry the page's nonce.
-_POLICY: Mapping[str, str] = {
+_POLICY: dict[str, str] = {
     "default-src": "'none'",
     "style-src": "'self'",
     "img-src": "'self'",
     "font-src": "'self'",
     "connect-src": "'self'",
-    "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
     "require-trusted-types-for": "'script'",
@@ -26,7 +27,8 @@ _HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), clipboard-read=()",
 }
-_NONCE = "_console_nonce"
+_NONCE, _TARGETS = "_console_nonce", "_console_targets"
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 def nonce_of(request: HttpRequest) -> str:
@@ -38,14 +40,22 @@ def nonce_of(request: HttpRequest) -> str:
     return str(found)
 
 
-def policy(nonce: str) -> str:
-    scripts = f"script-src 'self' 'nonce-{nonce}'"
-    return "; ".join([*(f"{name} {value}" for name, value in _POLICY.items()), scripts])
+def may_post_to(request: HttpRequest, url: str) -> None:
+    """This page has a form for another site: an identity provider's. What is no plain origin is left out."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if parts.scheme in ("https", "http") and _HOST.fullmatch(parts.netloc):
+        request.__dict__.setdefault(_TARGETS, []).append(origin)
+
+
+def policy(nonce: str, targets: Sequence[str] = ()) -> str:
+    directives = _POLICY | {"script-src": f"'self' 'nonce-{nonce}'", "form-action": " ".join(["'self'", *targets])}
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
 
 
 def guarded(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """The response with all of it."""
-    response["Content-Security-Policy"] = policy(nonce_of(request))
+    response["Content-Security-Policy"] = policy(nonce_of(request), getattr(request, _TARGETS, ()))
     for name, value in _HEADERS.items():
         response.setdefault(name, value)
     return response
