@@ -23,6 +23,8 @@ _POLICY: dict[str, str] = {
     "trusted-types": "htmx",
 }
 _HEADERS: Mapping[str, str] = {
+    # Under "no-referrer" a browser posts forms with "Origin: null", which is nobody's (Fetch, "append a request Origin").
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), clipboard-read=()",
