@@ -23,7 +23,7 @@ _POLICY: dict[str, str] = {
     "trusted-types": "htmx",
 }
 _HEADERS: Mapping[str, str] = {
-    # Under "no-referrer" a browser posts forms with "Origin: null", which is nobody's (Fetch, "append a request Origin").
+    # Under "no-referrer" a browser posts forms with "Origin: null", which is nobody's (Fetch §3.2).
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",

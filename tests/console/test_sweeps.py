@@ -199,7 +199,7 @@ def test_every_page_says_what_may_run_in_it(screen: Screen, world: World, alice:
         assert directive in policy
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["Cache-Control"] == "no-store"
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|style=", answer.text)
 
