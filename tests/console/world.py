@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from accounts.clock import clock
 from accounts.principal import Principal
+from kms.crypto.algorithm import CipherParameters
+from kms.objects.revocation import Revocation, RevocationCode
+from kms.objects.rotation import RotationPolicy
+from kms.objects.state import Cryptoperiod
+from kms.operations.command import ObjectRef
+from kms.operations.copying import CopyObject
+from kms.operations.cryptographic import Encrypt
+from kms.operations.errors import AccessDenied
 from kms.operations.executor import execute
+from kms.operations.lifecycle import RevokeObject
+from kms.operations.making import ObjectTemplate
+from kms.operations.managed_object import ObjectView
 from kms.operations.roles import CreateRole, RoleDetails, RoleView
+from kms.operations.rotating import RotateObject
 from kms.operations.users import UpdateUser
 from policies.permissions import Permission
 from policies.quorum import Quorum
@@ -35,11 +50,39 @@ def new_world() -> World:
     ids = {
         "group_id": tenant.group.id,
         "app_id": tenant.app.id,
-        "key_id": tenant.key(name="payments master key").id,
+        "key_id": _payments_key(tenant),
         "user_id": tenant.alice.id,
     }
+    _usage(tenant, ids["key_id"])
     ids |= _people(tenant)
     return World(tenant, {name: value for name, value in ids.items() if value is not None})
+
+
+def _payments_key(tenant: Tenant) -> uuid.UUID:
+    """A key with a past, a copy, dates and metadata, among others of other kinds and states."""
+    old = tenant.key(
+        name="payments master key",
+        description="Encrypts the data keys of the payment service.",
+        custom_metadata={"owner": "Payments", "ticket": "SEC-1204"},
+        rotation=RotationPolicy(months=12),
+    )
+    made: ObjectView = execute(tenant.alice, RotateObject(old, ObjectTemplate(name=None, kind="AES")))
+    new = ObjectRef(id=made.row.id)
+    execute(tenant.alice, CopyObject(new, ObjectTemplate("payments master key (standby)", "", tenant.group.id)))
+    tenant.key("EC", curve="NistP256", name="invoice signing")
+    tenant.key("HMAC", size=256, name="webhook check")
+    ended = tenant.key(name="archive 2023")
+    execute(tenant.alice, RevokeObject(ended, Revocation(RevocationCode.SUPERSEDED)))
+    tenant.key(name="quarter end", period=Cryptoperiod(None, clock.now() + timedelta(days=20)))
+    return made.row.id
+
+
+def _usage(tenant: Tenant, key: uuid.UUID) -> None:
+    """Calls of the app that were done, and one that was refused."""
+    for text in (b"one", b"two", b"three"):
+        execute(tenant.app, Encrypt(ObjectRef(id=key), "AES", CipherParameters("CBC"), text))
+    with suppress(AccessDenied):
+        execute(tenant.app, Encrypt(ObjectRef(name="archive 2023"), "AES", CipherParameters("CBC"), b"four"))
 
 
 def _people(tenant: Tenant) -> dict[str, uuid.UUID]:

@@ -17,6 +17,7 @@ from kms.api.wire.object_options import (
     wire_rsa_options,
 )
 from kms.api.wire.quorum_policies import wire_group_policy
+from kms.crypto.algorithms.certificate import extensions_of
 from kms.crypto.asymmetric import traditional_der
 from kms.crypto.hierarchical import network_of
 from kms.crypto.key_formats import DEFAULT
@@ -195,7 +196,7 @@ def _certificate(view: ObjectView) -> Mapping[str, Any] | None:
     if view.row.kind != "CERTIFICATE" or not view.row.attributes:
         return None
     shown = {name: value for name, value in view.row.attributes.items() if name != "der"}
-    return {**shown, "chain": [str(issuer) for issuer in view.chain]}
+    return {**shown, **extensions_of(view.row.attributes), "chain": [str(issuer) for issuer in view.chain]}
 
 
 def wire_material(row: SecurityObject, material: SecretBytes, form: str) -> bytes:
