@@ -18,7 +18,7 @@ from kms.console.tables import PAGE, Column, table
 from kms.console.visit import Visit
 from kms.console.words import word_of
 
-_COLUMNS = (Column(_("User"), "user_email"), Column(_("Roles in this group")), Column(_("State")), Column(""))
+_COLUMNS = (Column(_("User"), "user_email"), Column(_("Roles in this group")), Column(_("State")), Column(_("Change")))
 SYSTEM_ROLES = ("GROUPADMINISTRATOR", "GROUPAUDITOR")
 
 

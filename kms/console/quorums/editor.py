@@ -90,7 +90,7 @@ class Editor:
     people: People
     fault: str = ""
     at: str = ""
-    focus: str = ""
+    focus: str | None = None
     typed: str = ""
 
     @classmethod
