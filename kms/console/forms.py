@@ -28,6 +28,7 @@ class Form(forms.Form):
     """A form whose fields know what the API calls them: ``wire`` maps a field to the API's name where they differ."""
 
     wire: Mapping[str, str] = {}
+    step_up = False  # whether all that is missing is a recent proof of who one is
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
@@ -47,6 +48,7 @@ class Form(forms.Form):
 
     def refuse(self, refused: Refused) -> None:
         """At the field that the message names, or above all of them."""
+        self.step_up = refused.reason == "step-up-needed"
         names = {self.wire.get(field, field): field for field in self.fields}
         words = re.findall(r"[a-z_0-9]+", refused.message)
         self.add_error(next((names[word] for word in words if word in names), None), said_plainly(refused.message))

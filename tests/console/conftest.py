@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +45,11 @@ class Site:
 
     origin: str
     files: TlsFiles
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """For clients that are no browser."""
+        return ssl.create_default_context(cafile=self.files.ca)
 
 
 @pytest.fixture(scope="package")

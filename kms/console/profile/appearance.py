@@ -18,13 +18,18 @@ from kms.console.forms import Form
 from kms.console.visit import Visit
 
 _YEAR = 365 * 86_400
+_BROWSERS = "browser"  # no choice: the page's script says it again
 # Of the database's names those of places, and UTC; the rest are old names and offsets.
 _AREAS = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
 
 
 def _zones() -> list[tuple[str, str]]:
     places = sorted(name for name in available_timezones() if name.partition("/")[0] in _AREAS)
-    return [("", _t("As the browser says")), ("UTC", "UTC"), *((name, name.replace("_", " ")) for name in places)]
+    return [
+        (_BROWSERS, _t("As the browser says")),
+        ("UTC", "UTC"),
+        *((name, name.replace("_", " ")) for name in places),
+    ]
 
 
 class AppearanceForm(Form):
@@ -35,7 +40,6 @@ class AppearanceForm(Form):
     )
     zone = forms.ChoiceField(
         label=_("Time zone"),
-        required=False,
         choices=_zones,
         help_text=_("Times are shown in it everywhere. Pointing at one shows it in UTC."),
     )
@@ -53,7 +57,8 @@ def act(visit: Visit) -> HttpResponse:
     visit.say(_t("This browser shows it so from now on."))
     response = visit.redirect("profile-appearance")
     _keep(response, cookies.THEME, form.cleaned_data["theme"])
-    _keep(response, cookies.ZONE, quote(form.cleaned_data["zone"], safe=""))
+    zone = form.cleaned_data["zone"]
+    _keep(response, cookies.ZONE, "" if zone == _BROWSERS else quote(zone, safe=""))
     return response
 
 

@@ -52,7 +52,7 @@ class PasswordForm(Form):
 class LeavingForm(Form):
     """Typed, so that nobody does it by a slip."""
 
-    typed = forms.CharField(label=_("Your e-mail"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    typed = forms.CharField(label=_("Type your e-mail"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
     def __init__(self, *args: Any, email: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -32,7 +32,7 @@ def new_password_field() -> forms.CharField:
 class Mailed(Form):
     """The link's two parts."""
 
-    user = forms.UUIDField(label=_("User"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    user = forms.UUIDField(label=_("User id"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
     code = forms.CharField(label=_("Code"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
     @property
