@@ -96,7 +96,11 @@ class Command(BaseCommand):
             ]
         lines.append("Log in           " + _login_line(environment, administrator if found.password else None))
         if serving:
-            lines += ["", f"Serving on {environment.listen.url}  (Ctrl-C stops it)"]
+            lines += [
+                f"Console          {environment.public_url}/",
+                "",
+                f"Serving on {environment.listen.url}  (Ctrl-C stops it)",
+            ]
         self.stdout.write("\n".join(lines))
         self.stdout.flush()
 
