@@ -10,8 +10,8 @@ from accounts.clock import clock
 from kms.audit.models import LogSink
 from kms.audit.sealer import Sealer
 from kms.objects import keystore
-from kms.operations.external_roles import CreateExternalRole, Given
 from kms.operations.executor import execute
+from kms.operations.external_roles import CreateExternalRole, Given
 from kms.operations.providers import CreateProvider
 from kms.operations.record_key import record_signer
 from kms.secret import SecretBytes

@@ -27,6 +27,7 @@ from kms.operations.users import UpdateUser
 from policies.permissions import Permission
 from policies.quorum import Quorum
 from policies.system_roles import RoleKind
+from tests.console.settings_data import settings_of
 from tests.kit.approvals import GUARDED
 from tests.kit.quorums import guard_group, users
 from tests.kit.tenants import Tenant, new_tenant
@@ -55,6 +56,7 @@ def new_world() -> World:
     }
     _usage(tenant, ids["key_id"])
     ids |= _people(tenant)
+    ids |= settings_of(tenant)
     return World(tenant, {name: value for name, value in ids.items() if value is not None})
 
 
