@@ -5,6 +5,8 @@ So there is one list of sessions, one idle time, one end, whichever way somebody
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.conf import settings
@@ -14,20 +16,35 @@ THEME, ZONE = "theme", "zone"
 THEMES = ("system", "light", "dark")
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The bearer token, and whose it says it is, which only says whom to show. ``mark`` changes when what is shown of
+    them does, so that no process goes on showing what it remembers."""
+
+    token: str = field(repr=False)
+    user: str
+    mark: str = ""
+
+
 def _name() -> str:
     """With its prefix a browser takes the cookie over TLS only, for this host only (RFC 6265bis §4.1.3.2)."""
     return "__Host-session" if settings.SESSION_COOKIE_SECURE else "session"
 
 
-def session_of(request: HttpRequest) -> tuple[str | None, str]:
-    """The bearer token and whose it says it is, which only says whom to show; (None, "") when nobody is signed in."""
-    token, _, user = request.COOKIES.get(_name(), "").partition(".")
-    return (token, user) if token and _is_id(user) else (None, "")
+def session_of(request: HttpRequest) -> Kept | None:
+    """None when nobody is signed in."""
+    token, _, rest = request.COOKIES.get(_name(), "").partition(".")
+    user, _, mark = rest.partition(".")
+    return Kept(token, user, mark) if token and _is_id(user) else None
 
 
 def keep_session(response: HttpResponse, token: str, user: str) -> None:
     """Until the browser closes; the server ends the session earlier. Lax, so that links in mails find it."""
-    _set(response, f"{token}.{user}")
+    _set(response, f"{token}.{user}.{secrets.token_hex(4)}")
+
+
+def sets_session(response: HttpResponse) -> bool:
+    return _name() in response.cookies
 
 
 def drop_session(response: HttpResponse) -> None:

@@ -63,10 +63,16 @@ class Screen:
         if handler is None or request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed([m for m, h in (("GET", self.show), ("POST", self.act)) if h is not None])
         visit = Visit(request, str(self.title))
+        response = self._handled(visit, handler, parameters)
+        if visit.shell_changed and visit.token is not None and not cookies.sets_session(response):
+            cookies.keep_session(response, visit.token, visit.user_id)
+        return response
+
+    def _handled(self, visit: Visit, handler: Handler, parameters: dict[str, str]) -> HttpResponse:
         try:
             return self._admitted(visit) or handler(visit, **parameters)
         except ApprovalNeeded as needed:
-            return _ask_for_approval(visit, needed)
+            return _ask_for_approval(visit, needed) if visit.request.method == "POST" else refusal(visit, needed)
         except Refused as refused:
             return refusal(visit, refused)
 
@@ -98,7 +104,8 @@ def to_sign_in(visit: Visit) -> HttpResponse:
 def refusal(visit: Visit, refused: Refused) -> HttpResponse:
     """What the API would have answered, as a page or a part of one."""
     if refused.reason in _UNFINISHED:
-        return visit.redirect("second-factor")
+        going = visit.request.method == "GET" and not visit.by_htmx
+        return visit.redirect("second-factor", query={"next": visit.request.get_full_path()} if going else None)
     if refused.status == HTTPStatus.UNAUTHORIZED:
         return to_sign_in(visit)
     template = "console/refused.html" if visit.around is not None else "console/bare.html"

@@ -20,6 +20,7 @@ from accounts.lru import Lru
 from kms.api.inside import ApiCall, Caller, Refused, run
 from kms.api.proxy import peer_of
 from kms.console import cookies
+from kms.console.cookies import Kept
 from kms.console.zones import zone_of
 
 _SHELLS_KEPT, _SHELL_SECONDS = 4096, 60.0
@@ -50,7 +51,10 @@ class Visit:
     def __init__(self, request: HttpRequest, title: str = "") -> None:
         self.request = request
         self.title = title
-        self.token, self.user_id = cookies.session_of(request)
+        self._kept = cookies.session_of(request)
+        self.token = None if self._kept is None else self._kept.token
+        self.user_id = "" if self._kept is None else self._kept.user
+        self.shell_changed = False
         peer = peer_of(request.scope)  # type: ignore[attr-defined]  # an ASGIRequest
         self._caller = Caller(
             None if self.token is None else f"Bearer {self.token}", peer.client_ip, uuid4(), peer.certificate
@@ -108,9 +112,9 @@ class Visit:
     @property
     def shell(self) -> Shell | None:
         """Who is signed in; None for nobody. Raises Refused when the session is no good."""
-        if self.token is None:
+        if self._kept is None:
             return None
-        key = sha256(self.token.encode()).digest()
+        key = _key(self._kept)
         found = _shells.get(key)
         if found is None or not found.fresh:
             found = self._read_shell()
@@ -126,9 +130,10 @@ class Visit:
             return None
 
     def forget_shell(self) -> None:
-        """After a change of what it shows."""
-        if self.token is not None:
-            _shells.drop(sha256(self.token.encode()).digest())
+        """After a change of what it shows. The browser's mark changes with the answer, for the other processes."""
+        if self._kept is not None:
+            _shells.drop(_key(self._kept))
+            self.shell_changed = True
 
     def _read_shell(self) -> Shell:
         here = self.call("GetSession")
@@ -158,6 +163,11 @@ class Visit:
     def say(self, text: str, *, level: int = messages.SUCCESS) -> None:
         """A toast on the next page. Never a secret: it travels in a cookie."""
         messages.add_message(self.request, level, text)
+
+
+def _key(kept: Kept) -> bytes:
+    """A credential is not kept in clear longer than its request lasts."""
+    return sha256(f"{kept.token}.{kept.mark}".encode()).digest()
 
 
 def _api_call(operation: str, query: Mapping[str, Any] | None, body: Any, path: Mapping[str, str | UUID]) -> ApiCall:

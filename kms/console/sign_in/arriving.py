@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpResponse
+from django.middleware.csrf import rotate_token
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -25,6 +26,7 @@ def arrive(visit: Visit, signed_in: Mapping[str, Any], onward: str) -> HttpRespo
     """With the API's answer to a login."""
     token, user = signed_in["access_token"], signed_in["entity_id"]
     response = visit.go(way_on(visit, onward, f"Bearer {token}"))
+    rotate_token(visit.request)  # forms of before are somebody else's
     cookies.keep_session(response, token, user)
     return response
 
