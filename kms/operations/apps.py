@@ -74,9 +74,12 @@ class CreateApp(Command):
 
 @dataclass(frozen=True, slots=True)
 class ListApps(Command):
+    """``text`` is a part of the name."""
+
     page: Page
     group: UUID | None = None
     role: str | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,8 @@ def list_apps(call: Call, command: ListApps, _payload: None) -> list[AppView]:
         rows = rows.filter(group_memberships__group_id=command.group)
     if command.role is not None:
         rows = rows.filter(role=command.role)
+    if command.text:
+        rows = rows.filter(name__icontains=command.text)
     found = views_of(paged(rows, command.page))
     call.details["returned"] = len(found)
     return found

@@ -20,6 +20,7 @@ from kms.api.wire.base import (
     page_of,
     parameters,
     path_id,
+    searched,
     sorting,
     time_of,
     unsupported,
@@ -109,6 +110,9 @@ _SORTS = {"name": "name", "app_id": "id"}
 
 
 class ListParams(Parameters):
+    """``q``, a part of the name, is ours."""
+
+    q: str = ""
     group_id: UUID | None = None
     limit: int | None = None
     offset: int | None = None
@@ -231,7 +235,7 @@ def _list(call: WireCall) -> ListApps:
     wanted = parameters(call, ListParams)
     unsupported(filter=wanted.filter, continuation_token=wanted.continuation_token)
     page = page_of(wanted.limit, wanted.offset, **sorting(wanted.sort, wanted.start, _SORTS))
-    return ListApps(page, wanted.group_id, wanted.role)
+    return ListApps(page, wanted.group_id, wanted.role, searched(wanted.q))
 
 
 def _get(call: WireCall) -> GetApp:

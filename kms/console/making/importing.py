@@ -6,10 +6,10 @@ What was pasted goes to the API and nowhere else: a page that is shown again doe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django import forms
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
@@ -147,7 +147,10 @@ class ImportForm(ObjectForm):
 
     def forget(self) -> None:
         """Before the page is shown again."""
-        self.data = {name: value for name, value in self.data.items() if name not in _HIDDEN_AGAIN}
+        data = cast("QueryDict", self.data).copy()
+        for name in _HIDDEN_AGAIN:
+            data[name] = ""
+        self.data = data
 
 
 # -- screens -------------------------------------------------------------------------------------------------------
