@@ -16,7 +16,7 @@ MODULES = sorted((ROOT / "kms" / "console").rglob("*.py"))
 SPOKEN = frozenset({"alt", "aria-label", "label", "lead", "placeholder", "title"})
 # What is the same in every language.
 NAMES = frozenset(
-    [
+    {
         "Keystead",
         "UTC",
         "Esc",
@@ -36,7 +36,7 @@ NAMES = frozenset(
         "Splunk",
         "Python",
         "sdkms-cli",
-    ]
+    }
 )
 _ADDRESS = re.compile(r"\S+@example\.org")
 _TRANSLATED = re.compile(r"{%\s*blocktrans(?:late)?\b.*?{%\s*endblocktrans(?:late)?\s*%}", re.DOTALL)
