@@ -19,10 +19,10 @@ from kms.console.quorums import tree
 from kms.console.quorums.dangers import Danger, dangers_of
 from kms.console.quorums.sentences import sentence_of_tree
 from kms.console.quorums.tree import Node, Part, Path, Place, Unreadable
+from kms.console.roles.names import title_of
 from kms.console.visit import Visit
 
 _OFFERED = 100
-_WORDS = {"administrator": _("Account administrator"), "auditor": _("Account auditor"), "member": _("Account member")}
 
 
 @dataclass(slots=True)
@@ -38,9 +38,7 @@ class People:
         people = cls()
         for role in _asked(visit, "ListRoles", {}).get("items", ()):
             if role["kind"] == "account":
-                system = role["creator"] == "system"
-                name = str(_WORDS.get(role["name"], role["name"])) if system else role["name"]
-                people._offer(Place("role", role["role_id"]), name)
+                people._offer(Place("role", role["role_id"]), title_of(role))
         users = _asked(visit, "ListUsers", {"limit": _OFFERED})
         for user in users:
             people._offer(Place("user", user["user_id"]), user["user_email"])

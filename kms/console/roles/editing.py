@@ -17,9 +17,9 @@ from kms.console.forms import Form, said_plainly
 from kms.console.groups.members import role_choices, user_named
 from kms.console.quorums import simulations
 from kms.console.roles.catalogue import Catalogue
+from kms.console.roles.names import is_system, title_of
 from kms.console.screens import Screen
 from kms.console.visit import Visit
-from kms.console.words import word_of
 
 _MENDABLE = frozenset({400, 403, 409})
 _GROUPS_OFFERED = 200
@@ -70,11 +70,7 @@ def _system_group_roles(visit: Visit) -> list[tuple[str, str]]:
         items = visit.call("ListRoles", query={"limit": 0})["items"]
     except Refused:
         return []
-    return [
-        (role["role_id"], word_of(f"GROUP{role['name']}".upper()))
-        for role in items
-        if role["kind"] == "group" and role["creator"] == "system"
-    ]
+    return [(role["role_id"], title_of(role)) for role in items if role["kind"] == "group" and is_system(role)]
 
 
 def new(visit: Visit) -> HttpResponse:
@@ -184,7 +180,7 @@ def _review_page(visit: Visit, form: RoleForm, catalogue: Catalogue, role: Mappi
         "section": "roles",
     }
     if role is None:
-        context |= {"groups": _groups(visit) if form.kind == "group" else []}
+        context |= {"offered": _groups(visit) if form.kind == "group" else []}
         context |= _tried(visit, form)
     else:
         context |= _simulated(visit, "SimulateRole", form.body(), role_id=role["role_id"])

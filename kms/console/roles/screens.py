@@ -14,22 +14,20 @@ from kms.api.inside import Refused
 from kms.console.forms import said_plainly
 from kms.console.roles import editing
 from kms.console.roles.catalogue import Catalogue
+from kms.console.roles.names import is_system, title_of
 from kms.console.screens import Screen
 from kms.console.tables import PAGE, Column, table
 from kms.console.visit import Visit
-from kms.console.words import word_of
 
 _COLUMNS = (Column(_("Name")), Column(_("Held")), Column(_("Gives")), Column(_("Last changed")))
 _HOLDERS = 20
-# What the system's roles are for, by their kind and name.
-_SYSTEM: Mapping[tuple[str, str], str | Promise] = {
-    ("account", "administrator"): _("Changes everything in the account, and administers every group."),
-    ("account", "auditor"): _(
-        "Sees everything in the account and its groups, and reads the audit log. Changes nothing."
-    ),
-    ("account", "member"): _("Sees who is here, and makes groups. Everything else comes from the groups they are in."),
-    ("group", "administrator"): _("Does everything in the group but use its keys, which is for apps."),
-    ("group", "auditor"): _("Sees the group, its objects and apps, and reads its audit log."),
+# What the system's roles are for, by their names.
+_SYSTEM: Mapping[str, str | Promise] = {
+    "account administrator": _("Changes everything in the account, and administers every group."),
+    "account auditor": _("Sees everything in the account and its groups, and reads the audit log. Changes nothing."),
+    "account member": _("Sees who is here, and makes groups. Everything else comes from the groups they are in."),
+    "group administrator": _("Does everything in the group but use its keys, which is for apps."),
+    "group auditor": _("Sees the group, its objects and apps, and reads its audit log."),
 }
 
 
@@ -44,10 +42,10 @@ def show_list(visit: Visit) -> HttpResponse:
 
 def shown(role: Mapping[str, Any]) -> dict[str, Any]:
     """A role with what people call it."""
-    system = role["creator"] == "system"
-    name = word_of(f"{role['kind']}{role['name']}".upper()) if system else role["name"]
-    sentence = _SYSTEM.get((role["kind"], role["name"]), "") if system else role["description"]
-    return {**role, "system": system, "title": name, "sentence": sentence, "count": len(role["details"]["permissions"])}
+    system = is_system(role)
+    sentence = _SYSTEM.get(role["name"], "") if system else role["description"]
+    count = len(role["details"]["permissions"])
+    return {**role, "system": system, "title": title_of(role), "sentence": sentence, "count": count}
 
 
 def show(visit: Visit, role_id: str) -> HttpResponse:

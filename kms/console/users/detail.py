@@ -58,7 +58,7 @@ def show(visit: Visit, user_id: str) -> HttpResponse:
     context = {
         "person": person_of(user, roles),
         "title": user["user_email"],
-        "groups": groups,
+        "in_groups": groups,
         "sessions": _or_none(lambda: visit.call("ListUserSessions", user_id=user_id)),
         "activity": _or_none(lambda: _activity(visit, user_id)),
         "oneself": user_id == visit.user_id,
@@ -159,7 +159,7 @@ def end_sessions(visit: Visit, user_id: str) -> HttpResponse:
 def ask_removal(visit: Visit, user_id: str, *, fault: str = "", status: int = 200) -> HttpResponse:
     user = visit.call("GetUser", user_id=user_id)
     roles, groups = _named(visit, user)
-    context = {"user": user, "person": person_of(user, roles), "groups": groups, "fault": fault, "section": "users"}
+    context = {"user": user, "person": person_of(user, roles), "in_groups": groups, "fault": fault, "section": "users"}
     return visit.render("console/users/remove.html", context, status=status)
 
 

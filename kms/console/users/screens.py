@@ -6,12 +6,12 @@ from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
+from kms.console.roles.names import title_of
 from kms.console.screens import Screen
 from kms.console.tables import PAGE, Column, table
 from kms.console.users import detail, inviting
 from kms.console.users.people import person_of
 from kms.console.visit import Visit
-from kms.console.words import word_of
 
 _COLUMNS = (
     Column(_("User"), "user_email"),
@@ -40,13 +40,7 @@ def _roles(visit: Visit) -> list[tuple[str, str]]:
         items = visit.call("ListRoles")["items"]
     except Refused:
         return []
-    return [(role["role_id"], _name(role)) for role in items]
-
-
-def _name(role: dict[str, str]) -> str:
-    if role["creator"] != "system":
-        return role["name"]
-    return word_of(f"{role['kind']}{role['name']}".upper())
+    return [(role["role_id"], title_of(role)) for role in items]
 
 
 SCREENS: tuple[Screen, ...] = (
