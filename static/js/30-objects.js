@@ -64,8 +64,8 @@
   });
 
   // One row more for an entry of metadata. Without it the form's button asks the server for rows.
-  keystead.on("click", "[data-add-row]", (button, event) => {
-    const template = document.getElementById(button.dataset.addRow);
+  keystead.on("click", "[data-metadata-row]", (button, event) => {
+    const template = document.getElementById(button.dataset.metadataRow);
     if (!template) return;
     event.preventDefault();
     const added = template.content.cloneNode(true);

@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,16 @@ class Client:
         return json.loads(text) if text else None
 
 
-def fill(database: psycopg.Connection[Any], template: str, first: int, last: int) -> None:
+def fill(
+    database: psycopg.Connection[Any], template: str, first: int, last: int, own: Mapping[str, str] = _OWN
+) -> None:
     columns = [
         row[0]
         for row in database.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'objects_securityobject'"
         )
     ]
-    selected = ", ".join(_OWN.get(column, f"t.{column}") for column in columns)
+    selected = ", ".join(own.get(column, f"t.{column}") for column in columns)
     statement = _FILL.format(columns=", ".join(columns), selected=selected)
     for start in range(first, last + 1, STEP):
         end = min(start + STEP - 1, last)

@@ -117,7 +117,7 @@ def _ask(visit: Visit, deed: Deed, keys: list[str], names: Mapping[str, str]) ->
     objects = [(key, names.get(key, key)) for key in keys]
     context: dict[str, Any] = {"deed": deed, "do": visit.form["do"], "objects": objects, "given": visit.form}
     if visit.form["do"] == "move":
-        context["groups"] = visit.call("ListGroups", query={"limit": _GROUPS_OFFERED, "sort": "name:asc"})
+        context["group_choices"] = visit.call("ListGroups", query={"limit": _GROUPS_OFFERED, "sort": "name:asc"})
     context["mistyped"] = "sure" in visit.form
     return visit.render("console/objects/bulk.html", context, status=422 if context["mistyped"] else 200)
 

@@ -76,7 +76,7 @@ def show_list(visit: Visit) -> HttpResponse:
         return response
     groups = visit.call("ListGroups", query={"limit": _GROUPS_OFFERED, "sort": "name:asc"})
     context |= {"types": TYPES, "states": [name for name in STATES if name != "Deleted"], "within": WITHIN}
-    return visit.render("console/objects/list.html", {**context, "groups": groups})
+    return visit.render("console/objects/list.html", {**context, "group_choices": groups})
 
 
 def _place(row: Any) -> Mapping[str, str]:
