@@ -98,7 +98,14 @@ def run(call: ApiCall, caller: Caller) -> Any:
         answer = endpoint.from_result(carried_out(endpoint, incoming))
     except Exception as error:
         raise _refused(call, error) from error
-    return answer if isinstance(answer, bytes) else msgspec.to_builtins(answer)
+    return answer if isinstance(answer, bytes) else msgspec.to_builtins(answer, enc_hook=_as_sent)
+
+
+def _as_sent(value: Any) -> Any:
+    """What an endpoint hands on as JSON: an answer that was kept until somebody asked for it."""
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def _refused(call: ApiCall, error: Exception) -> Refused:

@@ -85,7 +85,7 @@ def write(
         _write_json(folder / "consistency.json", {"proof": encoded(consistency_proof(read, old, start))})
     with (folder / "entries.jsonl").open("wb") as file:
         for number, line in enumerate(tree.lines(start, size), 1):
-            file.write((line if shown(line) else _withheld(line)) + b"\n")
+            file.write((line if shown(line) else withheld(line)) + b"\n")
             if number % 10_000 == 0:
                 progress(number)
     # Last: a folder without a checkpoint is one that was not finished.
@@ -112,7 +112,8 @@ def consistency(old: int, *, witnessed: bool = False) -> dict[str, object]:
     return {"checkpoint": noted(signed), "proof": encoded(proof)}
 
 
-def _withheld(line: bytes) -> bytes:
+def withheld(line: bytes) -> bytes:
+    """What stands in for an entry that is not for the reader."""
     return b'{"leaf":"' + base64.b64encode(leaf_hash(line)) + b'"}'
 
 

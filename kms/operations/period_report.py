@@ -72,7 +72,7 @@ def write_report(_carry_out: CarryOut, command: ReportRecord, stretch: Stretch) 
         command.folder,
         start=stretch.first,
         upto=signed,
-        shown=lambda line: own is None or _is_for(line, own),
+        shown=lambda line: own is None or is_for(line, own),
         progress=command.progress,
     )
     tally = _counted(command, own)
@@ -84,7 +84,7 @@ def write_report(_carry_out: CarryOut, command: ReportRecord, stretch: Stretch) 
     return Reported(tally.entries, verifier_key(signer.name, signer.spki))
 
 
-def _is_for(line: bytes, account: str) -> bool:
+def is_for(line: bytes, account: str) -> bool:
     """An account's auditors see its entries, and what the server says of the record itself; of nobody else's facts."""
     fields = json.loads(line)
     if fields["account"] is None:

@@ -399,6 +399,8 @@ CASES: dict[str, Case] = {
     "GetServerStatus": Case("alice", 200, 200),
     "GetCheckpoint": Case("alice", 200, 200, path=sealed_entry),
     "ProveGrowth": Case("alice", 200, 200, path=sealed_entry, query="size=1"),
+    "ExportEvidence": Case("alice", 200, 200, path=sealed_entry, query="from=1577836800&to=4102444800"),
+    "ReportPeriod": Case("alice", 200, 200, path=sealed_entry, query="from=1577836800&to=4102444800"),
     "ProveEntry": Case("alice", 200, path=sealed_entry),
     "GetTile": Case("alice", 200, 200, path=lambda w: {**sealed_entry(w), "tile": "0/000.p/1"}),
     "GetAppAggregate": Case("alice", 200, 200),

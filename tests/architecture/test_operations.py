@@ -113,6 +113,8 @@ _PATHS = {"GetTile": {"tile": "0/000"}}
 _QUERIES = {
     "ExplainAccess": {"permission": "object.get"},
     "ProveGrowth": {"size": "1"},
+    "ExportEvidence": {"from": "1767225600", "to": "1798761600"},
+    "ReportPeriod": {"from": "1767225600", "to": "1798761600"},
     "FindByName": {"q": "x"},
     "NameIds": {"ids": str(ONE)},
 }
