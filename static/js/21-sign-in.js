@@ -25,6 +25,22 @@
     if (form && !form.querySelector("[data-focus]") && form.querySelector("[data-of-mail]")) fill(form);
   });
 
+  // A new password can be looked at while it is typed.
+  const reveal = (input) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button small reveal";
+    button.textContent = input.dataset.reveal;
+    button.setAttribute("aria-controls", input.id);
+    button.addEventListener("click", () => {
+      const shown = input.type === "text";
+      input.type = shown ? "password" : "text";
+      button.textContent = shown ? input.dataset.reveal : input.dataset.conceal;
+    });
+    input.after(button);
+  };
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-reveal]").forEach(reveal));
+
   window.keystead.on("click", "[data-save]", (button) => {
     const codes = document.querySelector("[data-codes]").textContent;
     const url = URL.createObjectURL(new Blob([codes], { type: "text/plain" }));

@@ -1,7 +1,6 @@
 // Charts over a table that is in the page anyway: whoever cannot see one reads the other.
 "use strict";
 (() => {
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   // `light-dark()` in a custom property is not resolved by reading it; an element that uses it is.
   const shade = (element, name) => {
     const probe = document.createElement("i");
@@ -9,7 +8,7 @@
     element.append(probe);
     const found = getComputedStyle(probe).color;
     probe.remove();
-    return found || colour(`--${name}`);
+    return found;
   };
 
   const numbersOf = (table) => {
@@ -23,36 +22,59 @@
   const stacked = (series) => series.map((_, index) => series[index].map((_n, day) =>
     series.slice(0, index + 1).reduce((sum, each) => sum + each[day], 0)));
 
-  const draw = (element) => {
-    const table = document.querySelector(`[data-chart-rows="${element.dataset.chart}"]`);
-    if (!table || element.dataset.drawn || typeof uPlot === "undefined") return;
-    element.dataset.drawn = "yes";
-    const { at, columns, series } = numbersOf(table);
-    const sums = stacked(series);
+  const seriesOf = (element, columns, order) => {
     const tones = ["ok", "warn", "danger"];
-    const grid = { stroke: shade(element, "line"), width: 1 };
-    const axis = { stroke: shade(element, "muted"), grid, ticks: grid, font: "12px sans-serif" };
-    const order = columns.map((_, index) => index).reverse();
-    const options = {
-      width: element.clientWidth || 600,
-      height: 220,
-      scales: { x: { time: true, range: (_u, min, max) => [min - 43200, max + 43200] }, y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, 1)] } },
-      axes: [{ ...axis, incrs: [86400, 604800, 2592000] }, { ...axis, size: 56 }],
-      cursor: { drag: { x: false, y: false } },
-      series: [{}, ...order.map((index) => ({
-        label: columns[index],
-        fill: shade(element, tones[index]),
-        stroke: shade(element, tones[index]),
-        paths: uPlot.paths.bars({ size: [0.6, 48] }),
-        points: { show: false },
-        value: (_u, _sum, _series, day) => (day == null ? "–" : series[index][day].toLocaleString()),
-      }))],
-    };
-    const plot = new uPlot(options, [at, ...order.map((index) => sums[index])], element);
-    new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 220 })).observe(element);
+    return order.map((index) => ({
+      label: columns[index],
+      fill: shade(element, tones[index]),
+      stroke: shade(element, tones[index]),
+      paths: uPlot.paths.bars({ size: [0.6, 48] }),
+      points: { show: false },
+    }));
   };
 
-  const drawAll = () => document.querySelectorAll("[data-chart]").forEach(draw);
-  document.addEventListener("DOMContentLoaded", drawAll);
-  document.addEventListener("htmx:after:swap", drawAll);
+  // Days are the record's, in UTC; each bar stands over its own day.
+  const optionsOf = (element, series) => {
+    const grid = { stroke: shade(element, "line"), width: 1 };
+    const axis = { stroke: shade(element, "muted"), grid, ticks: grid, font: "12px sans-serif" };
+    return {
+      width: element.clientWidth || 600,
+      height: 220,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      scales: {
+        x: { range: (_plot, min, max) => [min - 43200, max + 43200] },
+        y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1)] },
+      },
+      axes: [{ ...axis, incrs: [86400, 604800, 2592000] }, { ...axis, size: 56 }],
+      cursor: { show: false },
+      legend: { live: false },
+      series: [{}, ...series],
+    };
+  };
+
+  const plots = new Map();
+
+  const draw = (element) => {
+    const table = document.querySelector(`[data-chart-rows="${element.dataset.chart}"]`);
+    if (!table || typeof uPlot === "undefined") return;
+    plots.get(element)?.destroy();
+    const { at, columns, series } = numbersOf(table);
+    const order = columns.map((_, index) => index).reverse();
+    const sums = stacked(series).map((sum) => sum.map((number) => number || null));
+    const options = optionsOf(element, seriesOf(element, columns, order));
+    plots.set(element, new uPlot(options, [at, ...order.map((index) => sums[index])], element));
+  };
+
+  const charts = () => document.querySelectorAll("[data-chart]");
+  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) =>
+    plots.get(target)?.setSize({ width: target.clientWidth, height: 220 })));
+  const drawNew = () => charts().forEach((element) => {
+    if (plots.has(element)) return;
+    draw(element);
+    resized.observe(element);
+  });
+  document.addEventListener("DOMContentLoaded", drawNew);
+  document.addEventListener("htmx:after:swap", drawNew);
+  // Another theme has other colours.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts().forEach(draw));
 })();

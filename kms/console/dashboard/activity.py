@@ -20,9 +20,9 @@ class Day:
     failed: int
 
     @property
-    def noon(self) -> int:
-        """Seconds since 1970 of the day's middle, where a chart puts it."""
-        return int(datetime(self.day.year, self.day.month, self.day.day, 12, tzinfo=UTC).timestamp())
+    def begins(self) -> int:
+        """Seconds since 1970."""
+        return int(datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
