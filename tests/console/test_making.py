@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
+from accounts.models import User
 from kms.api.wire.names import WIRE_OPERATION
 from kms.audit.models import AuditRecord
-from kms.console.making.kinds import KINDS, MANAGEMENT
+from kms.console.making.kinds import KINDS, MANAGEMENT, Kind
 from kms.console.making.policy import Policies, Wanted, faults
 from kms.crypto.registry import algorithm_of
 from kms.objects.cryptographic_policy import CryptographicPolicy, KindRule
 from kms.objects.models import SecurityObject
+from kms.operations.command import ObjectRef
 from policies.models import ApprovalRequest
 from policies.permissions import Permission
 from tests.kit.browser import Person
@@ -41,24 +45,29 @@ def made(tenant: Tenant, name: str) -> SecurityObject:
     return SecurityObject.objects.get(account=tenant.account, name=name)
 
 
+def named(key: ObjectRef) -> str:
+    assert key.id is not None
+    return SecurityObject.objects.get(pk=key.id).name
+
+
 # -- the menu of kinds ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_what_is_offered_is_what_the_server_can_do(kind: object) -> None:
-    algorithm = algorithm_of(kind.name)  # type: ignore[attr-defined]
+def test_what_is_offered_is_what_the_server_can_do(kind: Kind) -> None:
+    algorithm = algorithm_of(kind.name)
     names = {WIRE_OPERATION[operation] for operation in algorithm.operations} - {"HIGHVOLUME"}
-    assert set(kind.operations) == names  # type: ignore[attr-defined]
-    assert set(kind.defaults) == {WIRE_OPERATION[operation] for operation in algorithm.defaults}  # type: ignore[attr-defined]
-    if kind.sized == "secret":  # type: ignore[attr-defined]
+    assert set(kind.operations) == names
+    assert set(kind.defaults) == {WIRE_OPERATION[operation] for operation in algorithm.defaults}
+    if kind.sized == "secret":
         return
-    for size in kind.sizes:  # type: ignore[attr-defined]
-        bits = int(size.value) if kind.sized == "key_size" else None  # type: ignore[attr-defined]
+    for size in kind.sizes:
+        bits = int(size.value) if kind.sized == "key_size" else None
         curve = None if bits else size.value
         spec = algorithm.generation_spec(size=bits, curve=curve, public_exponent=None)
         possible = {WIRE_OPERATION[operation] for operation in algorithm.operations_of(spec)} - {"HIGHVOLUME"}
-        assert set(kind.possible(size.value)) == possible  # type: ignore[attr-defined]
-    assert set(MANAGEMENT) <= set(kind.operations)  # type: ignore[attr-defined]
+        assert set(kind.possible(size.value)) == possible
+    assert set(MANAGEMENT) <= set(kind.operations)
 
 
 # -- made ----------------------------------------------------------------------------------------------------------
@@ -124,6 +133,7 @@ def test_other_kinds_dates_rotation_and_metadata_are_taken_over(tenant: Tenant, 
     assert "agree" not in row.operations
     assert row.deactivation_date is not None
     assert row.deactivation_date.isoformat() == "2099-07-01T10:00:00+00:00"
+    assert row.rotation is not None
     assert row.rotation["months"] == 6
     visitor.at_ease()
 
@@ -195,8 +205,8 @@ def test_a_private_key_comes_from_a_pem_file(tenant: Tenant, person: Arrive) -> 
     visitor, name = person(tenant.alice), unique("pem")
     page = visitor.open("/objects/import")
     page.locator('select[name="kind"]').select_option("EC")
-    file = {"name": "key.pem", "mimeType": "application/x-pem-file", "buffer": pem}
-    page.locator("#key-file").set_input_files(files=[file])  # type: ignore[list-item]  # the stubs know FilePayload
+    file: FilePayload = {"name": "key.pem", "mimeType": "application/x-pem-file", "buffer": pem}
+    page.locator("#key-file").set_input_files(files=[file])
     expect(page.locator('textarea[name="value"]')).to_have_value(pem.decode())
     fill_import(page, tenant, name)
     page.get_by_role("button", name="Import", exact=True).click()
@@ -208,9 +218,6 @@ def test_a_private_key_comes_from_a_pem_file(tenant: Tenant, person: Arrive) -> 
 def test_components_and_a_wrapped_key_come_together(tenant: Tenant, person: Arrive) -> None:
     visitor, name = person(tenant.alice), unique("parts")
     other = tenant.member("administrator")
-    addresses = [tenant.users["administrator"].email]
-    from accounts.models import User
-
     addresses = [User.objects.get(pk=who.id).email for who in (tenant.alice, other)]
     page = visitor.open("/objects/import")
     page.get_by_label("Components").check()
@@ -295,8 +302,8 @@ def test_a_key_wraps_another(tenant: Tenant, person: Arrive) -> None:
     subject = tenant.key(name=unique("subject"), operations=["encrypt", "decrypt", "export"])
     visitor, name = person(tenant.alice), unique("unwrapped")
     page = visitor.open(f"/objects/{wrapper.id}/try?do=wrap")
-    subject_name = SecurityObject.objects.get(pk=subject.id).name
-    wrapper_name = SecurityObject.objects.get(pk=wrapper.id).name
+    subject_name = named(subject)
+    wrapper_name = named(wrapper)
     page.locator('input[name="subject_text"]').fill(subject_name)
     page.get_by_role("radio", name=subject_name).check()
     page.get_by_role("button", name="Wrap a key").click()
@@ -326,9 +333,7 @@ def test_another_account_s_object_is_not_there(screen: str, tenant: Tenant, pers
     assert answer.status == 404
 
 
-def _told(wanted: Wanted, **policies: object) -> list[str]:
-    from datetime import UTC, datetime
-
+def _told(wanted: Wanted, **policies: Any) -> list[str]:
     return faults(wanted, [Policies.of("Here", policies)], datetime.now(UTC))
 
 

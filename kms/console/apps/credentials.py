@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
 from kms.console.forms import Form
+from kms.console.making.fields import needed
 from kms.console.visit import Visit
 
 METHODS: Mapping[str, tuple[Any, Any]] = {
@@ -29,6 +30,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "SignedJwt": ("issuers",),
     "Ldap": ("directory",),
 }
+_MARKED = (*(name for names in _NEEDED.values() for name in names), "keys_kind", "keys_url", "keys_pem", "subject_kind")
 _PEM_END = "-----END CERTIFICATE-----"
 
 
@@ -77,20 +79,22 @@ class CredentialForm(Form):
 
     def __init__(self, *args: Any, directories: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in _MARKED:
+            needed(self.fields[name])
         choice = self.fields["directory"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [("", "---"), *directories.items()]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        needed = list(_NEEDED.get(cleaned.get("method", ""), ()))
+        lacking = list(_NEEDED.get(cleaned.get("method", ""), ()))
         if cleaned.get("method") == "SignedJwt":
-            needed.append("keys_pem" if cleaned.get("keys_kind") == "stored" else "keys_url")
-        for name in needed:
+            lacking.append("keys_pem" if cleaned.get("keys_kind") == "stored" else "keys_url")
+        for name in lacking:
             if not cleaned.get(name):
                 self.add_error(name, _t("This is needed."))
         for name in ("certificate", "ca_certificates"):
-            if cleaned.get(name) and name in needed and not certificates_of(cleaned[name]):
+            if cleaned.get(name) and name in lacking and not certificates_of(cleaned[name]):
                 self.add_error(name, _t("This is not a certificate in PEM."))
         return cleaned
 

@@ -16,6 +16,7 @@ from kms.api.inside import Refused
 from kms.console.apps.credentials import METHODS
 from kms.console.apps.making import permission_boxes
 from kms.console.apps.permissions import CHOICES, FIRST, PRESETS, SENTENCES
+from kms.console.audit.words import OUTCOMES, TONES, sentence_of
 from kms.console.forms import Form
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
 from kms.console.visit import Visit
@@ -83,7 +84,18 @@ def _activity(visit: Visit, app_id: str) -> list[Mapping[str, Any]] | None:
         hits = visit.call("GetAllLogs", query={"actor_id": app_id, "size": _LATEST})["hits"]
     except Refused:
         return None
-    return [{**hit["_source"], "id": hit["_id"]} for hit in hits]
+    entries = [{**hit["_source"], "id": hit["_id"]} for hit in hits]
+    names = visit.names(entry["object_id"] for entry in entries)
+    return [
+        {
+            **entry,
+            "sentence": sentence_of(entry),
+            "tone": TONES.get(entry["outcome"], "info"),
+            "label": OUTCOMES.get(entry["outcome"], entry["outcome"]),
+            "object_name": names.get(entry["object_id"], ""),
+        }
+        for entry in entries
+    ]
 
 
 def _calls(visit: Visit, app_id: str) -> Mapping[str, Any] | None:

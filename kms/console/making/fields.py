@@ -19,6 +19,12 @@ _WIRE = "%Y%m%dT%H%M%SZ"
 _EMPTY_ROWS = 2
 
 
+def needed(field: forms.Field) -> forms.Field:
+    """Needed with one of several choices of the form: not marked as optional, and checked by ``clean``."""
+    field.needed = True  # type: ignore[attr-defined]  # read by forms/field.html
+    return field
+
+
 class LocalMomentField(forms.Field):
     """What a browser's date-and-time control sends: a moment without a zone."""
 

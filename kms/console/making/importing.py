@@ -17,7 +17,7 @@ from kms.api.inside import Refused
 from kms.console.forms import said_plainly
 from kms.console.making.creation import ObjectForm, group_choices, to_object
 from kms.console.making.decoding import ENCODINGS, Undecodable, decoded, on_wire
-from kms.console.making.fields import metadata_of, rows_of
+from kms.console.making.fields import metadata_of, needed, rows_of
 from kms.console.making.kinds import OPERATIONS
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
 from kms.console.visit import Visit
@@ -59,6 +59,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "wrapped": ("wrapped", "wrapper"),
     "components": ("component_1", "component_2"),
 }
+_ALWAYS_NEEDED = (*(name for names in _NEEDED.values() for name in names), "custodian_1", "custodian_2")
 _HIDDEN_AGAIN = ("value", "secret", "wrapped", "component_1", "component_2", "component_3")
 
 
@@ -117,6 +118,11 @@ class ImportForm(ObjectForm):
         widget=forms.CheckboxSelectMultiple,
         required=False,
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("kind", *_ALWAYS_NEEDED):
+            needed(self.fields[name])
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

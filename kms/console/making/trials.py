@@ -31,8 +31,9 @@ def _area(label: Any, rows: int = 3, **more: Any) -> forms.CharField:
     return forms.CharField(label=label, strip=False, widget=widget, **more)
 
 
-def _octets(label: Any) -> forms.CharField:
-    return forms.CharField(label=label, required=False, widget=forms.TextInput(attrs={**_PLAIN, "class": "mono"}))
+def _octets(label: Any, help_text: Any = "") -> forms.CharField:
+    widget = forms.TextInput(attrs={**_PLAIN, "class": "mono"})
+    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
 
 
 class TrialForm(Form):
@@ -40,6 +41,7 @@ class TrialForm(Form):
 
     wire: Mapping[str, str] = {"message": "plain", "mac": "digest", "additional": "ad"}
     octets: Mapping[str, str] = {}
+    field_order = ("message", "cipher", "written", "given", "subject", "mode")
 
     def __init__(self, key: Body, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("auto_id", f"{type(self).__name__.lower()}_%s")
@@ -91,7 +93,7 @@ class _WithMode(TrialForm):
 
 
 class EncryptForm(_WithData, _WithMode):
-    iv = _octets(_("IV, as base64 (empty: the server makes one)"))
+    iv = _octets(_("IV, as base64"), _("Empty: the server makes one."))
     additional = _octets(_("Additional data, as text"))
     octets = {**_WithData.octets, "iv": "base64", "additional": "text"}
 
