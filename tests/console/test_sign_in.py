@@ -20,12 +20,15 @@ from kms.operations.invitations import InviteUser
 from kms.operations.second_factors import seal_key
 from kms.secret import SecretBytes
 from tests.console.conftest import Site
+from tests.console.looks import looked_at
+from tests.console.test_pages import axe
 from tests.kit.browser import Person
 from tests.kit.factors import Phone
 from tests.kit.mail import Letter, PostOffice, deliver, open_post_office, use
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant, new_user, unique
 
 OTHER_PASSWORD = "seven tall giraffes drink 12 lakes"
+__all__ = ["axe"]  # the fixture
 Arrive = Callable[..., Person]
 
 
@@ -153,12 +156,13 @@ def test_by_password_and_an_authenticator_app(tenant: Tenant, person: Arrive) ->
     visitor.at_ease()
 
 
-def test_by_a_recovery_code_which_is_good_once(tenant: Tenant, person: Arrive) -> None:
+def test_by_a_recovery_code_which_is_good_once(tenant: Tenant, person: Arrive, axe: str) -> None:
     visitor, user = person(), member(tenant)
     given_phone(user)
     code, *_ = recovery.replace(user.id)
     sign_in(visitor.page, user)
     at(visitor.page, "/second-factor")
+    looked_at(visitor.page, axe, "second-factor-code")
     visitor.page.get_by_role("link", name="Use a recovery code").click()
     visitor.page.get_by_label("Recovery code").fill(code)
     visitor.page.get_by_role("button", name="Continue").click()
@@ -169,7 +173,7 @@ def test_by_a_recovery_code_which_is_good_once(tenant: Tenant, person: Arrive) -
 
 
 def test_an_account_that_asks_for_a_key_has_one_enrolled_and_it_signs_in_from_then_on(
-    tenant: Tenant, person: Arrive
+    tenant: Tenant, person: Arrive, axe: str
 ) -> None:
     visitor, user = person(), member(tenant)
     demand(tenant, "fido2")
@@ -179,6 +183,7 @@ def test_an_account_that_asks_for_a_key_has_one_enrolled_and_it_signs_in_from_th
     at(page, "/second-factor/new")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Unlock").click()
+    looked_at(page, axe, "enrol-factor-unlocked")
     page.get_by_label("Name").first.fill("laptop")
     page.get_by_role("button", name="Add the key").click()
     codes = page.locator("[data-codes]").inner_text().split()
@@ -194,6 +199,7 @@ def test_an_account_that_asks_for_a_key_has_one_enrolled_and_it_signs_in_from_th
     page.get_by_role("button", name="Sign out").click()
     sign_in(page, user, to="/sign-in?next=/groups")
     at(page, "/second-factor")
+    looked_at(page, axe, "second-factor-key")
     page.get_by_role("button", name="Use security key or passkey").click()
     at(page, "/groups")
     assert Session.objects.filter(user=user).latest("created_at").second_factor == "fido2"
@@ -217,7 +223,7 @@ def test_without_the_key_the_browser_says_so_and_nobody_is_in(tenant: Tenant, pe
 # -- accounts ------------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_chosen_and_an_invitation_taken(tenant: Tenant, person: Arrive) -> None:
+def test_an_account_is_chosen_and_an_invitation_taken(tenant: Tenant, person: Arrive, axe: str) -> None:
     visitor, user = person(), member(tenant)
     asking, asked_too = new_tenant(), new_tenant()
     for other in (asking, asked_too):
@@ -226,6 +232,7 @@ def test_an_account_is_chosen_and_an_invitation_taken(tenant: Tenant, person: Ar
     sign_in(page, user)
     at(page, "/accounts")
     expect(page.locator(".invitation")).to_have_count(2)
+    looked_at(page, axe, "choose-account-invited")
     page.locator(".invitation", has_text=asked_too.account.name).get_by_role("button", name="Refuse").click()
     expect(page.locator(".invitation")).to_have_count(1)
     page.get_by_role("button", name="Accept").click()
@@ -240,11 +247,12 @@ def test_an_account_is_chosen_and_an_invitation_taken(tenant: Tenant, person: Ar
     visitor.at_ease()
 
 
-def test_who_belongs_nowhere_is_told_what_to_do(person: Arrive) -> None:
+def test_who_belongs_nowhere_is_told_what_to_do(person: Arrive, axe: str) -> None:
     visitor = person()
     sign_in(visitor.page, new_user())
     at(visitor.page, "/accounts")
     expect(visitor.page.locator(".notice")).to_contain_text("You belong to no account yet")
+    looked_at(visitor.page, axe, "choose-account-none")
     visitor.at_ease()
 
 
@@ -302,6 +310,8 @@ def test_an_invitation_is_accepted_by_the_mails_link(
     page.get_by_role("button", name="Accept the invitation").click()
     expect(page.locator(".error")).to_contain_text("too easy to guess")
     page.get_by_label("New password").fill(OTHER_PASSWORD)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_label("New password")).to_have_attribute("type", "text")
     page.get_by_role("button", name="Accept the invitation").click()
     at(page, "/sign-in")
     user = User.objects.get(email=email)

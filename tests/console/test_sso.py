@@ -19,14 +19,22 @@ from playwright.sync_api import Page, Route, expect
 
 from accounts.models import IdentityProvider, Session, User
 from kms.config.values import Reachable
+from kms.operations.executor import execute
+from kms.operations.providers import CreateProvider
+from kms.secret import SecretBytes
 from tests.console.conftest import Site
+from tests.console.looks import looked_at
+from tests.console.test_pages import axe
 from tests.console.test_sign_in import at, member
 from tests.kit.browser import Person
 from tests.kit.tenants import Tenant, unique
 from tests.kit.tls import Authority, new_authority
+from tests.sso.ldap.slapd import PASSWORD as LDAP_PASSWORD
+from tests.sso.ldap.slapd import SECRETS, Slapd, settings_of
 from tests.sso.oidc.openid import OpenIdProvider, running_provider
 from tests.sso.saml.peer import SamlPeer
 
+__all__ = ["axe"]  # the fixture
 Arrive = Callable[..., Person]
 CONTINUE = re.compile("^Continue with")
 
@@ -101,15 +109,16 @@ def others_only(visitor: Person, *origins: str) -> None:
 
 @pytest.mark.usefixtures("provider")
 def test_by_an_openid_provider_straight_to_where_they_were_going(
-    visitor: Person, openid: OpenIdProvider, tenant: Tenant, known: User
+    visitor: Person, openid: OpenIdProvider, tenant: Tenant, known: User, axe: str
 ) -> None:
     page = visitor.page
     ask(page, known, "/sign-in?next=/profile/sessions")
+    looked_at(page, axe, "sign-in-ways")
     page.get_by_role("link", name=CONTINUE).click()
     at(page, "/profile/sessions")
     expect(page.locator(".account-chip")).to_contain_text(tenant.account.name)
     expect(page.locator(".notice")).to_contain_text("your own password")  # what such a login may not
-    assert Session.objects.get(user=known).method == "oauth"
+    assert Session.objects.get(user=known).method == "oidc"
     visitor.open("/profile")
     expect(page.locator(".notice")).to_contain_text("An identity provider signed you in")
     visitor.open("/groups")
@@ -154,6 +163,35 @@ def test_what_a_provider_refuses_is_said_as_text(visitor: Person, openid: OpenId
 def test_who_has_no_provider_is_told_so_and_uses_the_password(visitor: Person, tenant: Tenant) -> None:
     ask(visitor.page, member(tenant))
     expect(visitor.page.locator(".notice")).to_contain_text("No single sign-on is set up")
+    visitor.at_ease()
+
+
+# -- LDAP ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def slapd(tmp_path_factory: Any) -> Iterator[Slapd]:
+    directory = Slapd(Path(tmp_path_factory.mktemp("slapd")))
+    directory.start()
+    directory.populate()
+    yield directory
+    directory.stop()
+
+
+def test_by_a_directorys_password(visitor: Person, slapd: Slapd, tenant: Tenant) -> None:
+    secrets = {name: SecretBytes(value) for name, value in SECRETS.items()}
+    execute(tenant.alice, CreateProvider("ldap", "Directory", settings_of(slapd), secrets))
+    user = member(tenant)
+    slapd.person(user.email.partition("@")[0], mail=user.email)
+    page = visitor.page
+    ask(page, user, "/sign-in?next=/groups")
+    page.get_by_label("Password at Directory").fill("wrong")
+    page.get_by_role("button", name="Sign in with Directory").click()
+    expect(page.get_by_role("alert")).to_contain_text("not right")
+    page.get_by_label("Password at Directory").fill(LDAP_PASSWORD)
+    page.get_by_role("button", name="Sign in with Directory").click()
+    at(page, "/groups")
+    assert Session.objects.get(user=user).method == "ldap"
     visitor.at_ease()
 
 
@@ -213,7 +251,13 @@ def test_only_the_page_with_the_form_may_post_to_the_provider(server: Site, peer
         form = {"csrfmiddlewaretoken": token, "email": user.email, "discover": "yes"}
         asked = client.post("/sign-in", data=form, headers={"Origin": server.origin})
     where = urlsplit(str(peer.provider.base_url))
-    assert "form-action 'self';" in before.headers["Content-Security-Policy"]
-    assert f"form-action 'self' {where.scheme}://{where.netloc};" in asked.headers["Content-Security-Policy"]
+    assert targets(before) == "'self'"
+    assert targets(asked) == f"'self' {where.scheme}://{where.netloc}"
     cookie = next(value for value in asked.headers.get_list("Set-Cookie") if value.startswith("__Host-sign-on-saml"))
     assert all(part in cookie for part in ("HttpOnly", "Secure", "SameSite=None", "Max-Age=600"))
+
+
+def targets(answered: httpx.Response) -> str:
+    policy = answered.headers["Content-Security-Policy"].split("; ")
+    (found,) = [directive for directive in policy if directive.startswith("form-action ")]
+    return str(found.removeprefix("form-action "))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -154,11 +155,15 @@ def leave(visit: Visit) -> HttpResponse:
     if form.errors:
         refused: dict[str, Form] = {"deleting" if whole else "leaving": form}
         return _accounts_page(visit, status=HTTPStatus.UNPROCESSABLE_ENTITY, **refused)
+    return _gone(visit, _t("Your user was deleted.") if whole else _t("You have left the account."))
+
+
+def _gone(visit: Visit, said: str) -> HttpResponse:
+    """A session in an account that one has left is good for nothing, and ends."""
+    with suppress(Refused):
+        visit.call("Terminate")
     visit.forget_shell()
-    if not whole:
-        visit.say(_t("You have left the account."), level=messages.INFO)
-        return visit.redirect("choose-account")
-    visit.say(_t("Your user was deleted."), level=messages.INFO)
+    visit.say(said, level=messages.INFO)
     response = visit.redirect("sign-in")
     cookies.drop_session(response)
     return response

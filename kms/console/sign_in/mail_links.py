@@ -25,7 +25,13 @@ def new_password_field() -> forms.CharField:
         label=_("New password"),
         strip=False,
         help_text=_PASSWORD_HELP,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": 12, "data-reveal": True}),
+        widget=forms.PasswordInput(
+            attrs={
+                "autocomplete": "new-password",
+                "data-reveal": _("Show"),
+                "data-conceal": _("Hide"),
+            }
+        ),
     )
 
 
