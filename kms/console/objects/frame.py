@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
+from kms.console.forms import Form
 from kms.console.objects.facts import size_of, state_badge
 from kms.console.quorums.sentences import ids_in, sentence_of
 from kms.console.visit import Visit
@@ -48,6 +49,9 @@ def page(
     visit: Visit, thing: Mapping[str, Any], tab: str, context: Mapping[str, Any], *, status: int = 200
 ) -> HttpResponse:
     """A tab of the object's page, by the template of its name."""
+    guarded = guards(visit, thing)
+    if not guarded:
+        _nothing_to_approve(context)
     given = {
         "title": thing.get("name") or thing["kid"],
         "thing": thing,
@@ -55,8 +59,15 @@ def page(
         "size": size_of(thing),
         "tabs": TABS,
         "tab": tab,
-        "guards": guards(visit, thing),
+        "guards": guarded,
         "gone": "deletion_date" in thing,
         **context,
     }
     return visit.render(f"console/objects/{tab}.html", given, status=status)
+
+
+def _nothing_to_approve(context: Mapping[str, Any]) -> None:
+    """No quorum is known, so nobody is asked what to tell it."""
+    for name in ("form", "rotate"):
+        if isinstance(form := context.get(name), Form):
+            form.fields.pop("approval_description", None)

@@ -156,4 +156,4 @@ def _down(one: Box, other: Box, text: str) -> Arrow:
     x1, y1, x2, y2 = one.x + _BOX_W // 2, one.y + _BOX_H, other.x + _BOX_W // 2, other.y
     half = (y1 + y2) // 2
     path = f"M{x1} {y1}C{x1} {half} {x2} {half} {x2} {y2 - 7}"
-    return Arrow(path, f"M{x2} {y2}l-4 -8h8z", text, (x1 + x2) // 2, half - 2)
+    return Arrow(path, f"M{x2} {y2}l-4 -8h8z", text, (x1 + x2) // 2, half + 3)
