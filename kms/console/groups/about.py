@@ -108,7 +108,7 @@ def show(visit: Visit, group_id: str) -> HttpResponse:
     policy = group.get("key_history_policy")
     context = {
         "creator": visit.names([creator]).get(creator, ""),
-        "undo_days": policy["undo_time_window"] / _DAY if policy else 0,
+        "undo_days": -(-policy["undo_time_window"] // _DAY) if policy else 0,
         "some": _some(visit, group_id),
     }
     return visit.render("console/groups/detail.html", page_context(visit, group, "about") | context)

@@ -21,7 +21,7 @@ from kms.console.visit import Visit
 
 _COLUMNS = (Column(_("Name")), Column(_("Held")), Column(_("Gives")), Column(_("Last changed")))
 _HOLDERS = 20
-# What the system's roles are for, by their names.
+# What the system's roles are for, by their names in small letters.
 _SYSTEM: Mapping[str, str | Promise] = {
     "account administrator": _("Changes everything in the account, and administers every group."),
     "account auditor": _("Sees everything in the account and its groups, and reads the audit log. Changes nothing."),
@@ -43,7 +43,7 @@ def show_list(visit: Visit) -> HttpResponse:
 def shown(role: Mapping[str, Any]) -> dict[str, Any]:
     """A role with what people call it."""
     system = is_system(role)
-    sentence = _SYSTEM.get(role["name"], "") if system else role["description"]
+    sentence = _SYSTEM.get(role["name"].lower(), "") if system else role["description"]
     count = len(role["details"]["permissions"])
     return {**role, "system": system, "title": title_of(role), "sentence": sentence, "count": count}
 
