@@ -38,7 +38,7 @@ def show(visit: Visit, entry_id: str) -> HttpResponse:
         "actor": actor_of(entry["actor_kind"], entry["actor"], names),
         "object": names.get(entry["object"] or "", entry["object"] or ""),
         "object_url": _page_of(entry["object_kind"], entry["object"]),
-        "groups": [(identity, names.get(identity, identity[:8])) for identity in entry["groups"] or ()],
+        "in_groups": [(identity, names.get(identity, identity[:8])) for identity in entry["groups"] or ()],
         "said": OUTCOMES.get(entry["outcome"], entry["outcome"]),
         "tone": TONES.get(entry["outcome"], "info"),
         "about": details_of(entry, names),
