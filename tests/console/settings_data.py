@@ -10,8 +10,12 @@ from accounts.clock import clock
 from kms.audit.models import LogSink
 from kms.audit.sealer import Sealer
 from kms.objects import keystore
+from kms.objects.cryptographic_policy import CryptographicPolicy, KindRule
+from kms.operations.accounts import UpdateAccount
+from kms.operations.demanding import PolicyChange
 from kms.operations.executor import execute
 from kms.operations.external_roles import CreateExternalRole, Given
+from kms.operations.object_policies import CryptographicChange
 from kms.operations.providers import CreateProvider
 from kms.operations.record_key import record_signer
 from kms.secret import SecretBytes
@@ -34,8 +38,17 @@ def settings_of(tenant: Tenant) -> dict[str, uuid.UUID]:
         tenant.alice,
         CreateExternalRole("key-operators", provider.id, "oidc", {tenant.group.id: Given("auditor")}, "member"),
     )
+    _policy(tenant)
     Sealer(keystore.deployment_id(), record_signer).turn(clock.now())
     return {"provider_id": provider.id, "external_role_id": role.row.id, "sink_id": _receivers(tenant)}
+
+
+def _policy(tenant: Tenant) -> None:
+    """Short RSA keys and the legacy ciphers are not allowed; everything else is."""
+    kinds = {kind: KindRule() for kind in ("AES", "EC", "HMAC", "SECRET", "OPAQUE", "CERTIFICATE", "MLDSA", "MLKEM")}
+    allowed = CryptographicPolicy({**kinds, "RSA": KindRule(least=2048)})
+    change = PolicyChange(cryptographic=CryptographicChange(allowed))
+    execute(tenant.alice, UpdateAccount(tenant.account.id, policy=change))
 
 
 def _receivers(tenant: Tenant) -> uuid.UUID:

@@ -53,8 +53,6 @@ class ApprovalForm(SettingsForm):
 class WebhookForm(SettingsForm):
     """Neither address nor key is shown again to those who may not change them."""
 
-    wire = {"url": "approval_webhook.url", "key": "approval_webhook.key"}
-
     url = forms.CharField(
         label=_("Address"), max_length=2048, help_text=_("https://, and public or allowed by the server's operator.")
     )

@@ -124,7 +124,7 @@ def _line(name: str, rule: Policy) -> str:
     if "required" not in rule:
         return f"{name}: {_t('forbidden')}"
     allowed = (rule["required"] or {}).get("allowed_values")
-    return f"{name}: {', '.join(allowed)}" if allowed else name
+    return f"{name}: {', '.join(sorted(allowed))}" if allowed else name
 
 
 def _limits(rule: Policy | None) -> Policy:
@@ -164,7 +164,7 @@ def _rules_in_words(rules: Policy) -> Iterator[Sentence]:
             yield Sentence(label, words[choice] + _span_in_words(_limits(rules.get(name))))
     for name, rule in (rules.get("custom_metadata") or {}).items():
         allowed = (rule.get("required") or {}).get("allowed_values")
-        listed = _t(", one of %(values)s") % {"values": ", ".join(allowed)} if allowed else ""
+        listed = _t(", one of %(values)s") % {"values": ", ".join(sorted(allowed))} if allowed else ""
         yield Sentence(name, words[_choice(rule)] + listed)
 
 

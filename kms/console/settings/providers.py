@@ -81,13 +81,15 @@ def _listed(visit: Visit) -> list[dict[str, Any]] | None:
     return found
 
 
-def _addresses(visit: Visit) -> list[tuple[Any, str]]:
-    """What a provider has to be told of us."""
+def _addresses(visit: Visit, kind: str = "") -> list[tuple[Any, str]]:
+    """What a provider has to be told of us: one of a kind, or any."""
     origin = visit.call("GetServerStatus")["server"]["public_url"].rstrip("/")
-    return [
-        (_("OpenID Connect: redirect address"), f"{origin}/sign-on/oauth"),
-        (_("SAML: our metadata"), f"{origin}/saml/metadata.xml"),
+    told = [
+        (OIDC, _("OpenID Connect: redirect address"), "sign-on/oauth"),
+        (SAML, _("SAML: our metadata, which is our entity id too"), "saml/metadata.xml"),
+        (SAML, _("SAML: assertion consumer service"), "saml/acs"),
     ]
+    return [(label, f"{origin}/{path}") for of, label, path in told if kind in ("", of)]
 
 
 # -- adding and changing -------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def _form_page(
         "title": _t("New provider: %(kind)s") % {"kind": KINDS[kind][0]} if provider is None else provider["name"],
         "guarded": guarded(account_of(visit), _GUARDED),
         "trial": TrialForm(prefix="trial") if kind == LDAP else None,
-        "service_provider": _addresses(visit),
+        "service_provider": _addresses(visit, kind),
         **context,
     }
     return page(visit, _TAB, "provider.html", given, status=status)

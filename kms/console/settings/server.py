@@ -177,10 +177,14 @@ def _record(status: Mapping[str, Any]) -> Part:
         (_t("Waiting to be sealed"), record.get("unsealed_entries"), "number"),
         (_t("Last checkpoint"), record.get("checkpoint_at"), "moment"),
         (_t("Epoch"), record.get("epoch"), ""),
-        (_t("Oldest month here"), record.get("oldest_month"), "month"),
+        (_t("Oldest month here"), _month(record.get("oldest_month")), ""),
     ]
     codes = frozenset({"record-untrusted", "sealing-late", "witness-silent", "officers-unusable"})
     return Part("scroll-text", _("Record"), codes, facts, good=_("Trusted"))
+
+
+def _month(time: str | None) -> str | None:
+    return None if time is None else f"{time[:4]}-{time[4:6]}"
 
 
 def _export(status: Mapping[str, Any]) -> Part:
