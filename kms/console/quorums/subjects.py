@@ -63,8 +63,8 @@ def account(visit: Visit) -> Subject:
     acct_id = str(shell.account["acct_id"]) if shell is not None and shell.account is not None else ""
     found = visit.call("GetAccount", acct_id=acct_id)
     policy = found.get("approval_policy")
-    ids = {"acct_id": acct_id}
-    return Subject("account", found["name"], "/", policy, "UpdateAccount", "approval_policy", ids, policy)
+    ids, back = {"acct_id": acct_id}, reverse("settings-approvals")
+    return Subject("account", found["name"], back, policy, "UpdateAccount", "approval_policy", ids, policy)
 
 
 def single_object(visit: Visit, key_id: str) -> Subject:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
+from kms.console.audit.listing import shown
 from kms.console.forms import Form, said_plainly
 from kms.console.groups.members import role_choices
 from kms.console.screens import Screen
@@ -93,8 +94,9 @@ def _or_none(asked: Callable[[], Any]) -> Any:
 
 
 def _activity(visit: Visit, user_id: str) -> list[dict[str, Any]]:
-    hits = visit.call("GetAllLogs", query={"actor_id": user_id, "size": _ACTIVITY})["hits"]
-    return [hit["_source"] for hit in hits]
+    """What they did, not what they looked at."""
+    query = {"actor_id": user_id, "size": _ACTIVITY, "action_type": "ADMINISTRATIVE,AUTH,CRYPTOOPERATION"}
+    return shown(visit, visit.call("GetAllLogs", query=query)["hits"])
 
 
 def edit_roles(visit: Visit, user_id: str) -> HttpResponse:
