@@ -9,10 +9,15 @@ from datetime import timedelta
 
 from accounts.clock import clock
 from accounts.principal import Principal
+from kms.audit.entry import entry_id
+from kms.audit.models import AuditRecord
+from kms.audit.sealer import Sealer
 from kms.crypto.algorithm import CipherParameters
+from kms.objects import keystore
 from kms.objects.revocation import Revocation, RevocationCode
 from kms.objects.rotation import RotationPolicy
 from kms.objects.state import Cryptoperiod
+from kms.operations.approvals import ApprovalView, RequestApproval
 from kms.operations.command import ObjectRef
 from kms.operations.copying import CopyObject
 from kms.operations.cryptographic import Encrypt
@@ -21,6 +26,7 @@ from kms.operations.executor import execute
 from kms.operations.lifecycle import RevokeObject
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
+from kms.operations.record_key import record_signer
 from kms.operations.roles import CreateRole, RoleDetails, RoleView
 from kms.operations.rotating import RotateObject
 from kms.operations.users import UpdateUser
@@ -28,9 +34,9 @@ from policies.permissions import Permission
 from policies.quorum import Quorum
 from policies.system_roles import RoleKind
 from tests.console.settings_data import settings_of
-from tests.kit.approvals import GUARDED
+from tests.kit.approvals import GUARDED, form
 from tests.kit.quorums import guard_group, users
-from tests.kit.tenants import Tenant, new_tenant
+from tests.kit.tenants import Tenant, new_tenant, unique
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def new_world() -> World:
     _usage(tenant, ids["key_id"])
     ids |= _people(tenant)
     ids |= settings_of(tenant)
+    ids |= _evidence(tenant)
     return World(tenant, {name: value for name, value in ids.items() if value is not None})
 
 
@@ -85,6 +92,18 @@ def _usage(tenant: Tenant, key: uuid.UUID) -> None:
         execute(tenant.app, Encrypt(ObjectRef(id=key), "AES", CipherParameters("CBC"), text))
     with suppress(AccessDenied):
         execute(tenant.app, Encrypt(ObjectRef(name="archive 2023"), "AES", CipherParameters("CBC"), b"four"))
+
+
+def _evidence(tenant: Tenant) -> dict[str, uuid.UUID]:
+    """A change that waits for Alice and another to approve it, and an entry of the record that is sealed."""
+    group, carol = tenant.new_group(unique("treasury")), tenant.member("administrator")
+    key = tenant.key(name="treasury signing", group=group, description="Signs payment files.")
+    guard_group(group, users(2, [tenant.alice.id, tenant.member("member").id]), [Permission.OBJECT_UPDATE])
+    change = form("PATCH", f"/crypto/v1/keys/{key.id}", {"description": "Signs nothing any more.", "enabled": False})
+    asked: ApprovalView = execute(carol, RequestApproval(change, "The treasury moved to the new system."))
+    Sealer(keystore.deployment_id(), record_signer).turn(clock.now())
+    sealed = AuditRecord.objects.filter(account_id=tenant.account.id, action="object.encrypt").earliest("sequence")
+    return {"req_id": asked.row.id, "entry_id": entry_id(sealed.sequence)}
 
 
 def _people(tenant: Tenant) -> dict[str, uuid.UUID]:
