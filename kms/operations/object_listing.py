@@ -21,7 +21,7 @@ from kms.objects.state import KeyState
 from kms.operations.errors import InvalidRequest
 
 # How far along the order is looked before what matches is gathered.
-WALK = 5_000
+WALK = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +123,19 @@ def page_of_objects(
     order: Order,
     after: UUID | None,
     limit: int,
+    *,
+    narrowed: bool,
 ) -> list[SecurityObject]:
     """The first of ``matching`` after that object, which is a ``visible`` one.
 
-    ``everything`` is what an index walks along: the account's, seen or not.
+    ``everything`` is what an index walks along: the account's, seen or not. ``narrowed``: less than that may match.
     """
     begin = None if after is None else visible.filter(id=after).first()
     if after is not None and begin is None:
         raise InvalidRequest("after names no object that you may see here")
-    until = order.along(order.between(everything, begin, None))[WALK : WALK + 1].first()
+    if not narrowed:
+        return list(order.along(order.between(matching, begin, None))[:limit])
+    until = order.along(order.between(everything.only("id", order.column), begin, None))[WALK : WALK + 1].first()
     found = list(order.along(order.between(matching, begin, until))[:limit])
     if until is None or len(found) == limit:
         return found

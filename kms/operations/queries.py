@@ -146,7 +146,8 @@ def _page(call: Call, visible: QuerySet[Any], matching: QuerySet[Any], command: 
         return list(paged(matching, page))
     living = _living(SecurityObject.objects.filter(account_id=call.account), command)
     order = Order(page.sort, page.descending)
-    return page_of_objects(living, visible, matching, order, command.after, page.limit)
+    narrowed = matching is not visible or call.facts.groups_with(Permission.OBJECT_GET) is not None
+    return page_of_objects(living, visible, matching, order, command.after, page.limit, narrowed=narrowed)
 
 
 def _guarding(call: Call) -> frozenset[UUID]:
@@ -181,7 +182,8 @@ def _filtered(rows: QuerySet[SecurityObject], command: ListObjects) -> QuerySet[
         "kind": command.kind,
         "custom_metadata__contains": dict(command.custom_metadata) or None,
     }
-    return rows.filter(**{name: value for name, value in wanted.items() if value is not None})
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return rows.filter(**given) if given else rows
 
 
 def paged(rows: QuerySet[Any], page: Page) -> QuerySet[Any]:
