@@ -219,7 +219,8 @@
       done("path", short(root));
       done("signature", point.name);
       const known = await settle(proof.dataset.proof, evidence.key, point);
-      done("memory", known ? new Date(known.seen).toLocaleString() : "");
+      if (known) done("memory", new Date(known.seen).toLocaleString());
+      else proof.querySelector('[data-step="memory"] span').textContent = said(proof, "first");
       verdict.dataset.verdict = "verified";
     } catch (problem) {
       verdict.dataset.verdict = "failed";

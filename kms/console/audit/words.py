@@ -36,6 +36,8 @@ _VERBS: Mapping[str, str | Promise] = {
     "access.explain": _("Asked who may do what"),
     "listing.find": _("Looked for something by name"),
     "listing.name": _("Read names"),
+    "permission.list": _("Read the catalogue of permissions"),
+    "duties.read": _("Looked at what needs attention"),
     "audit.read": _("Read the audit log"),
     "record.checkpoint": _("Read the checkpoint of the record"),
     "record.prove-entry": _("Read the proof of an entry"),
