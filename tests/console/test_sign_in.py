@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -203,6 +204,27 @@ def test_an_account_that_asks_for_a_key_has_one_enrolled_and_it_signs_in_from_th
     page.get_by_role("button", name="Use security key or passkey").click()
     at(page, "/groups")
     assert Session.objects.filter(user=user).latest("created_at").second_factor == "fido2"
+    visitor.at_ease()
+
+
+def test_an_account_that_asks_for_any_factor_takes_an_app(tenant: Tenant, person: Arrive, axe: str) -> None:
+    visitor, user = person(), member(tenant)
+    demand(tenant, "any")
+    page = visitor.page
+    sign_in(page, user, to="/sign-in?next=/profile")
+    at(page, "/second-factor/new")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Unlock").click()
+    page.locator("#id_app-name").fill("phone")
+    page.get_by_role("button", name="Show the QR code").click()
+    secret = page.locator("[data-value]").inner_text()
+    looked_at(page, axe, "enrol-first-code")
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    page.get_by_label("Code", exact=True).fill(totp.code_of(key, totp.step_at(clock.now())))
+    page.get_by_role("button", name="Confirm").click()
+    assert len(page.locator("[data-codes]").inner_text().split()) == 10
+    page.get_by_role("link", name="I have kept them").click()
+    at(page, "/profile")
     visitor.at_ease()
 
 
