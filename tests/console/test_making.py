@@ -271,6 +271,14 @@ def test_a_key_encrypts_and_decrypts_what_it_is_given(tenant: Tenant, person: Ar
     visitor.at_ease()
 
 
+def test_who_may_not_use_a_key_is_told_before(tenant: Tenant, person: Arrive) -> None:
+    key = tenant.key(name=unique("aes"))
+    visitor = person(tenant.alice)
+    page = visitor.open(f"/objects/{key.id}/try")
+    expect(page.get_by_text("No permission to encrypt under an object")).to_be_visible()
+    visitor.at_ease()
+
+
 def test_a_key_signs_verifies_and_says_no(tenant: Tenant, person: Arrive) -> None:
     key = tenant.key("RSA", size=2048, name=unique("rsa"))
     visitor = user_of_keys(tenant, person)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from kms.console.making.fields import standing
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
 from kms.console.making.trials import Outcome, Trial, trials_of
 from kms.console.visit import Visit
@@ -60,6 +61,7 @@ def _page(
         "trial": trial,
         "form": form,
         "outcome": outcome,
+        "standing": None if trial is None else standing(visit, trial.needs, object=key["kid"]),
     }
     if trial is not None and trial.name == "wrap":
         subject = str(form["subject"].value() or "")
