@@ -419,7 +419,7 @@ def test_everybody_elses_sessions_end(tenant: Tenant, person: Arrive) -> None:
     page.locator("summary", has_text="End all sessions").click()
     page.get_by_label("Yes, end the sessions").check()
     page.get_by_role("button", name="End them").click()
-    page.get_by_text("The sessions of 1 person were ended").wait_for()
+    page.get_by_text("The sessions of 1 other person were ended").wait_for()
     other.page.reload()
     assert "/sign-in" in other.page.url
     assert User.objects.filter(id=member.id).exists()

@@ -139,7 +139,9 @@ def end_sessions(visit: Visit) -> HttpResponse:
     visit.call("EndOtherSessions")
     visit.say(
         ngettext(
-            "The sessions of %(count)s other person were ended", "The sessions of %(count)s others were ended", ended
+            "The sessions of %(count)s other person were ended",
+            "The sessions of %(count)s other people were ended",
+            ended,
         )
         % {"count": ended}
     )
