@@ -60,7 +60,7 @@ def browser(server: Site) -> Iterator[Browser]:
 
 @pytest.fixture
 def person(browser: Browser, server: Site) -> Iterator[Callable[..., Person]]:
-    """People at browsers, signed in where a principal is given. Whatever they did, their pages did nothing forbidden."""
+    """People at browsers, signed in where a principal is given. Whatever they did, their pages kept to the rules."""
     there: list[Person] = []
 
     def arrive(who: Principal | None = None, **options: Any) -> Person:

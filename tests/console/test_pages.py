@@ -6,7 +6,7 @@ The list is the console's own (kms.console.urls): a new screen joins it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ _AXE = """async () => {
 }"""
 
 
-def address(screen: Screen, ids: dict[str, object]) -> str:
+def address(screen: Screen, ids: Mapping[str, object]) -> str:
     return "/" + re.sub(r"<\w+:(\w+)>", lambda found: str(ids[found[1]]), screen.route)
 
 

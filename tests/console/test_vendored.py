@@ -1,4 +1,4 @@
-"""What the console takes from others is what the registry's packages hold, byte for byte, as the lock file names them."""
+"""What the console takes from others is what the registry's packages hold, byte for byte, as the lock names them."""
 
 from __future__ import annotations
 

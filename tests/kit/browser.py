@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -60,7 +60,7 @@ class Person:
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def at(cls, browser: Browser, origin: str, **options: Any) -> Person:
+    def at(cls, browser: Browser, origin: str, **options: Any) -> Self:
         context = browser.new_context(base_url=origin, **options)
         context.set_default_timeout(10_000)
         context.add_init_script(_WATCH)

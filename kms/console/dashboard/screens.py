@@ -46,7 +46,7 @@ def _waiting(visit: Visit) -> list[dict[str, Any]]:
     return [shown_row(row, names) for row in rows]
 
 
-def _coming(duties: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _coming(duties: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Ends and rotations as one list, soonest first."""
     both = [
         *({**due, "what": _("ends")} for due in duties["ending"]),

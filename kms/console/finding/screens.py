@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import get_resolver, reverse
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -75,8 +75,6 @@ def _screens(text: str) -> Iterator[Hit]:
     """Those whose label has every word of the text in it."""
     words = text.casefold().split()
     for entry in (*(entry for _heading, entries in MENU for entry in entries), *ACTIONS):
-        if entry.screen not in get_resolver().reverse_dict:
-            continue
         if all(word in str(entry.label).casefold() for word in words):
             yield Hit(reverse(entry.screen), entry.icon, entry.label, _("Go to"))
 

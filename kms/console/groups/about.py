@@ -96,7 +96,6 @@ def page_context(visit: Visit, group: Mapping[str, Any], tab: str) -> dict[str, 
         "group": group,
         "title": group["name"],
         "tab": tab,
-        "section": "groups",
         "takes": short_of(policy),
         "quorum": sentence_of(policy, visit.names(ids_in(policy))) if policy else "",
     }

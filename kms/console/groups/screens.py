@@ -25,7 +25,7 @@ def show_list(visit: Visit) -> HttpResponse:
         row["takes"] = short_of(row.get("approval_policy"))
         row["quorum"] = sentence_of(row.get("approval_policy"), names)
     page = table(visit.query, _COLUMNS, rows, lambda row: {"start": row["name"]}, sort=sort, filters=("q",))
-    return visit.render("console/groups/list.html", {"table": page, "section": "groups"})
+    return visit.render("console/groups/list.html", {"table": page})
 
 
 def new(visit: Visit) -> HttpResponse:
@@ -47,7 +47,7 @@ def create(visit: Visit) -> HttpResponse:
 
 
 def _form_page(visit: Visit, form: GroupForm, *, status: int = 200) -> HttpResponse:
-    return visit.render("console/groups/form.html", {"form": form, "section": "groups"}, status=status)
+    return visit.render("console/groups/form.html", {"form": form}, status=status)
 
 
 SCREENS: tuple[Screen, ...] = (

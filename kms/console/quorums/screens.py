@@ -111,7 +111,6 @@ def _page(
     names = editor.people.names
     given = {
         "subject": subject,
-        "section": subjects.SECTIONS[subject.kind],
         "title": str(subjects.TITLES[subject.kind]),
         "lead": subjects.LEADS[subject.kind],
         "editor": editor,

@@ -81,8 +81,6 @@ TITLES: Mapping[str, str | Promise] = {
     "account": _("Quorum of the account"),
     "object": _("Quorum of a security object"),
 }
-# The menu's entry that each belongs under.
-SECTIONS = {"group": "groups", "custodians": "groups", "account": "settings", "object": "objects"}
 LEADS: Mapping[str, str | Promise] = {
     "group": _("Who must agree before something is done with the group's keys, apps or policies."),
     "custodians": _("Who holds a component when a key of this group is taken out, or brought in, in parts."),

@@ -157,7 +157,6 @@ def _form_page(
         "sections": catalogue.sections,
         "chosen": form["permission"].value() or [],
         "role": role,
-        "section": "roles",
         **said,
     }
     return visit.render("console/roles/form.html", context, status=status)
@@ -177,7 +176,6 @@ def _review_page(visit: Visit, form: RoleForm, catalogue: Catalogue, role: Mappi
         "carried": [(name, value) for name, values in visit.form.lists() for value in values if name not in _OWN],
         "holder": visit.form.get("holder", ""),
         "holder_group": visit.form.get("holder_group", ""),
-        "section": "roles",
     }
     if role is None:
         context |= {"offered": _groups(visit) if form.kind == "group" else []}

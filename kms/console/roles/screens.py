@@ -37,7 +37,7 @@ def show_list(visit: Visit) -> HttpResponse:
     own = [shown(role) for role in found if role["creator"] != "system"]
     page = table(visit.query, _COLUMNS, own, lambda row: {"start": row["role_id"]})
     total = table(visit.query, _COLUMNS[:3], system, lambda _row: {})
-    return visit.render("console/roles/list.html", {"table": page, "system": total, "section": "roles"})
+    return visit.render("console/roles/list.html", {"table": page, "system": total})
 
 
 def shown(role: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,6 @@ def show(visit: Visit, role_id: str) -> HttpResponse:
             catalogue.sentences[name] for name, chosen in reach.items() if not chosen and name in catalogue.sentences
         ],
         "everywhere": shown(visit.call("GetRole", role_id=everywhere)) if everywhere else None,
-        "section": "roles",
         **_held(visit, role_id),
     }
     return visit.render("console/roles/detail.html", context)
@@ -79,7 +78,7 @@ def _held(visit: Visit, role_id: str) -> dict[str, Any]:
 
 def ask_deletion(visit: Visit, role_id: str, *, fault: str = "", status: int = 200) -> HttpResponse:
     role = shown(visit.call("GetRole", role_id=role_id))
-    context = {"role": role, "fault": fault, "section": "roles", **_held(visit, role_id)}
+    context = {"role": role, "fault": fault, **_held(visit, role_id)}
     return visit.render("console/roles/delete.html", context, status=status)
 
 

@@ -33,7 +33,7 @@ TABS: tuple[Tab, ...] = (
 def page(
     visit: Visit, tab: str, template: str, context: Mapping[str, Any] | None = None, *, status: int = 200
 ) -> HttpResponse:
-    given = {"section": "settings", "tabs": TABS, "tab": tab, **(context or {})}
+    given = {"tabs": TABS, "tab": tab, **(context or {})}
     return visit.render(f"console/settings/{template}", given, status=status)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.template import Context
-from django.urls import get_resolver
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -58,16 +59,29 @@ def theme(context: Context) -> str:
     return cookies.theme_of(context["request"])
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the menu, where it leads, and whether the page at hand is below it."""
+
+    entry: Entry
+    url: str
+    here: bool
+
+
 @register.simple_tag(takes_context=True)
-def menu(context: Context) -> list[tuple[Any, list[Entry]]]:
+def menu(context: Context) -> list[tuple[Any, list[Place]]]:
     shell = context["visit"].around
     if shell is None:
         return []
-    hung = get_resolver().reverse_dict
-    groups = [
-        (heading, [e for e in entries if e.screen in hung]) for heading, entries in entries_for(shell.permissions)
+    path = context["request"].path
+    return [
+        (heading, [_place(entry, path) for entry in entries]) for heading, entries in entries_for(shell.permissions)
     ]
-    return [(heading, entries) for heading, entries in groups if entries]
+
+
+def _place(entry: Entry, path: str) -> Place:
+    url = reverse(entry.screen)
+    return Place(entry, url, path == url or (url != "/" and path.startswith(f"{url}/")))
 
 
 def moment_of(value: Any) -> datetime | None:

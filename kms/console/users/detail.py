@@ -63,7 +63,6 @@ def show(visit: Visit, user_id: str) -> HttpResponse:
         "sessions": _or_none(lambda: visit.call("ListUserSessions", user_id=user_id)),
         "activity": _or_none(lambda: _activity(visit, user_id)),
         "oneself": user_id == visit.user_id,
-        "section": "users",
     }
     return visit.render("console/users/detail.html", context)
 
@@ -136,7 +135,7 @@ def _roles(user: Mapping[str, Any]) -> list[str]:
 def _roles_page(
     visit: Visit, user: Mapping[str, Any], form: RolesForm, *, status: int = 200, **said: Any
 ) -> HttpResponse:
-    context = {"form": form, "user": user, "title": _t("Roles"), "section": "users", **said}
+    context = {"form": form, "user": user, "title": _t("Roles"), **said}
     return visit.render("console/users/roles.html", context, status=status)
 
 
@@ -161,7 +160,7 @@ def end_sessions(visit: Visit, user_id: str) -> HttpResponse:
 def ask_removal(visit: Visit, user_id: str, *, fault: str = "", status: int = 200) -> HttpResponse:
     user = visit.call("GetUser", user_id=user_id)
     roles, groups = _named(visit, user)
-    context = {"user": user, "person": person_of(user, roles), "in_groups": groups, "fault": fault, "section": "users"}
+    context = {"user": user, "person": person_of(user, roles), "in_groups": groups, "fault": fault}
     return visit.render("console/users/remove.html", context, status=status)
 
 

@@ -94,7 +94,7 @@ def invite(visit: Visit) -> HttpResponse:
 
 
 def _page(visit: Visit, form: InviteForm, *, status: int = 200) -> HttpResponse:
-    return visit.render("console/users/invite.html", {"form": form, "section": "users"}, status=status)
+    return visit.render("console/users/invite.html", {"form": form}, status=status)
 
 
 def resend(visit: Visit, user_id: str) -> HttpResponse:

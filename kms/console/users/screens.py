@@ -31,7 +31,7 @@ def show_list(visit: Visit) -> HttpResponse:
     people = [person_of(user, names) for user in users]
     filters = ("q", "role_id")
     page = table(visit.query, _COLUMNS, people, lambda row: {"start": row["user_email"]}, sort=sort, filters=filters)
-    return visit.render("console/users/list.html", {"table": page, "roles": roles, "section": "users"})
+    return visit.render("console/users/list.html", {"table": page, "roles": roles})
 
 
 def _roles(visit: Visit) -> list[tuple[str, str]]:
