@@ -85,6 +85,8 @@ class SecurityObject(models.Model):
             # A page of what a filter leaves, in the order of ids, without a look at what it takes away.
             models.Index(fields=["account", "kind", "id"], name="object_by_kind"),
             models.Index(fields=["account", "creator_id", "id"], name="object_by_creator"),
+            models.Index(fields=["account", "kind", "name", "id"], name="object_kind_by_name"),
+            models.Index(fields=["account", "group", "name", "id"], name="object_group_by_name"),
             # The same in the orders of the console's table (kms.operations.object_listing). Another index, of the
             # trigrams of names, is made by a migration where PostgreSQL has them.
             models.Index(fields=["account", "state", "id"], name="object_by_state"),

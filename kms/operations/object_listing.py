@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db.models import BooleanField, Expression, F, Func, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from kms.objects.models import NEVER, SecurityObject
 from kms.objects.state import KeyState
@@ -22,6 +23,8 @@ from kms.operations.errors import InvalidRequest
 
 # How far along the order is looked before what matches is gathered.
 WALK = 2_000
+# Shorter texts than this have no part that the index knows (migration 0006).
+TRIGRAM = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class Narrowing:
     rotates_before: datetime | None = None
     guarded: bool | None = None
 
+    @property
+    def sought(self) -> Q:
+        """What an index knows of the search, where rows are gathered by it. ``condition`` holds besides."""
+        if len(self.search) < TRIGRAM:
+            return Q()
+        parts = (Func(side, function="keystead_trigrams") for side in (F("name"), Value(self.search)))
+        return Q(Func(*parts, template="(%(expressions)s)", arg_joiner=" @> ", output_field=BooleanField()))
+
     def condition(self, now: datetime, guarding: Collection[UUID]) -> Q:
         """``guarding`` are the groups whose own quorum stands before something."""
         found = Q()
@@ -45,9 +56,10 @@ class Narrowing:
         if self.size is not None:
             found &= Q(size=self.size)
         if self.expires_before is not None:
-            found &= Q(deactivation_date__gt=now, deactivation_date__lte=self.expires_before)
+            expiry = dated("deactivation_date")
+            found &= Q(GreaterThan(expiry, now), LessThanOrEqual(expiry, self.expires_before))
         if self.rotates_before is not None:
-            found &= Q(rotates_at__lte=self.rotates_before)
+            found &= Q(LessThanOrEqual(dated("rotates_at"), self.rotates_before))
         if self.guarded is not None:
             behind = Q(quorum__isnull=False) | Q(group_id__in=list(guarding))
             found &= behind if self.guarded else ~behind
@@ -71,6 +83,11 @@ def in_state(state: KeyState, now: datetime) -> Q:
             return stored
 
 
+def dated(column: str) -> Coalesce:
+    """A date as the index has it."""
+    return Coalesce(F(column), Value(NEVER))
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """By a column and, where values tie, by id. An object without a date comes where "never" would."""
@@ -80,8 +97,7 @@ class Order:
 
     @property
     def value(self) -> Expression | F:
-        dated = self.column in ("deactivation_date", "rotates_at")
-        return Coalesce(F(self.column), Value(NEVER)) if dated else F(self.column)
+        return dated(self.column) if self.column in ("deactivation_date", "rotates_at") else F(self.column)
 
     def along(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """In this order, as an index has it."""
@@ -125,10 +141,12 @@ def page_of_objects(
     limit: int,
     *,
     narrowed: bool,
+    sought: Q,
 ) -> list[SecurityObject]:
     """The first of ``matching`` after that object, which is a ``visible`` one.
 
-    ``everything`` is what an index walks along: the account's, seen or not. ``narrowed``: less than that may match.
+    ``everything`` is what an index walks along: the account's, seen or not. ``narrowed``: less than that may match, and
+    no index has what does in this order. ``sought`` is how what matches is gathered.
     """
     begin = None if after is None else visible.filter(id=after).first()
     if after is not None and begin is None:
@@ -139,4 +157,4 @@ def page_of_objects(
     found = list(order.along(order.between(matching, begin, until))[:limit])
     if until is None or len(found) == limit:
         return found
-    return list(order.gathered(order.between(matching, begin, None))[:limit])
+    return list(order.gathered(order.between(matching.filter(sought), begin, None))[:limit])

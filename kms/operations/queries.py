@@ -147,7 +147,23 @@ def _page(call: Call, visible: QuerySet[Any], matching: QuerySet[Any], command: 
     living = _living(SecurityObject.objects.filter(account_id=call.account), command)
     order = Order(page.sort, page.descending)
     narrowed = matching is not visible or call.facts.groups_with(Permission.OBJECT_GET) is not None
-    return page_of_objects(living, visible, matching, order, command.after, page.limit, narrowed=narrowed)
+    return page_of_objects(
+        living,
+        visible,
+        matching,
+        order,
+        command.after,
+        page.limit,
+        narrowed=narrowed and not _in_index(command),
+        sought=command.narrowing.sought,
+    )
+
+
+def _in_index(command: ListObjects) -> bool:
+    """Of one type or of one group, by name: an index has just these, in this order."""
+    others = (command.name, command.creator, command.custom_metadata or None)
+    one_of = (command.kind is None) != (command.group is None)
+    return one_of and command.page.sort == "name" and command.narrowing == Narrowing() and not any(others)
 
 
 def _guarding(call: Call) -> frozenset[UUID]:

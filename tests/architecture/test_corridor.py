@@ -81,6 +81,7 @@ REVEALS = {
     ("kms/operations/named_secrets.py", "NamedSecrets.seal"): "a row's secrets are sealed together, by name",
     ("kms/operations/object_store.py", "_signed"): "HMAC under a key that the store has too, by the vendor's signer",
     ("kms/operations/passwords.py", "_text"): "the password policy and the hasher take text",
+    ("kms/operations/providers.py", "try_settings"): "a provider is asked with them once, before they are kept",
     ("kms/operations/providers.py", "opened_secrets"): "a provider is asked with them, at that moment",
     ("kms/operations/wrapping.py", "_encrypt"): "wrapping by a cipher's data mode is encryption of the material",
 }

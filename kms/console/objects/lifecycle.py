@@ -144,7 +144,7 @@ def _revoke(visit: Visit, form: Any, thing: Mapping[str, Any]) -> Any:
 def _copy_form(visit: Visit, thing: Mapping[str, Any], *data: Any) -> CopyForm:
     form = CopyForm(*data) if data else CopyForm(initial={"name": f"{thing.get('name', '')} (copy)"})
     groups = visit.call("ListGroups", query={"limit": _GROUPS_OFFERED, "sort": "name:asc"})
-    form.fields["group"].choices = [(group["group_id"], group["name"]) for group in groups]  # type: ignore[attr-defined]
+    form.fields["group"].choices = [(group["group_id"], group["name"]) for group in groups]  # type: ignore[attr-defined]  # a choice field
     return form
 
 

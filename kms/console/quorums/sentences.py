@@ -24,7 +24,8 @@ def sentence_of_tree(root: Node, names: Mapping[str, str], *, custodians: bool =
         return ""
     template = _("%(who)s must hold components") if custodians else _("%(who)s must approve")
     text = template % {"who": _who(root, names)}
-    text = text[:1].upper() + text[1:]
+    if "@" not in text.partition(" ")[0]:  # an address begins as it is written
+        text = text[:1].upper() + text[1:]
     shown = _shown(root)
     return f"{text}, {shown}." if shown else f"{text}."
 

@@ -202,6 +202,7 @@ def sync(visit: Visit, external_role_id: str) -> HttpResponse:
 
 def delete(visit: Visit, external_role_id: str) -> HttpResponse:
     if not DeletionForm(visit.form).is_valid():
+        visit.call("GetExternalRole", external_role_id=external_role_id)
         return visit.redirect("external-role", external_role_id=external_role_id)
     visit.call("DeleteExternalRole", external_role_id=external_role_id)
     visit.say(_t("The external role was deleted"))
