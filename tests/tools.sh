@@ -11,6 +11,7 @@ need slapd slapd
 need rsyslogd "rsyslog rsyslog-openssl"
 need xmlsec1 xmlsec1
 need chromium chromium
+need chromium-headless-shell chromium-headless-shell
 need npm npm
 need go golang
 need etcd etcd-server

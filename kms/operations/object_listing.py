@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import BooleanField, Expression, F, Func, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
@@ -20,9 +21,12 @@ from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from kms.objects.models import NEVER, SecurityObject
 from kms.objects.state import KeyState
 from kms.operations.errors import InvalidRequest
+from kms.operations.in_time import TookTooLong, in_time
 
 # How far along the order is looked before what matches is gathered.
 WALK = 2_000
+# What gathering may take; a page is not waited for longer.
+GATHER_MILLISECONDS, GATHER_MEMORY = 1_000, "32MB"
 # Shorter texts than this have no part that the index knows (migration 0006).
 TRIGRAM = 3
 
@@ -157,4 +161,16 @@ def page_of_objects(
     found = list(order.along(order.between(matching, begin, until))[:limit])
     if until is None or len(found) == limit:
         return found
-    return list(order.gathered(order.between(matching.filter(sought), begin, None))[:limit])
+    return _gathered(order.gathered(order.between(matching.filter(sought), begin, None))[:limit])
+
+
+def _gathered(rows: QuerySet[SecurityObject]) -> list[SecurityObject]:
+    try:
+        with in_time(GATHER_MILLISECONDS), connection.cursor() as cursor:
+            # Without room for each row's place whole pages are remembered, and every name there is taken apart again.
+            cursor.execute("SELECT set_config('work_mem', %s, true)", [GATHER_MEMORY])
+            return list(rows)
+    except TookTooLong as error:
+        raise InvalidRequest(
+            "There are too many objects to look through; ask for fewer, or for more of the name"
+        ) from error

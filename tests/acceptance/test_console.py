@@ -22,7 +22,7 @@ from tests.acceptance.server import RunningServer, server_for
 from tests.kit.browser import EXECUTABLE, Person, chromium
 
 pytestmark = [
-    pytest.mark.skipif(not Path(EXECUTABLE).exists(), reason="NO BROWSER: /usr/bin/chromium is not installed"),
+    pytest.mark.skipif(not Path(EXECUTABLE).exists(), reason=f"NO BROWSER: {EXECUTABLE} is not installed"),
     pytest.mark.timeout(400),
 ]
 

@@ -21,7 +21,7 @@ from tests.kit.cast import bearer
 from tests.kit.http import InProcessServer
 
 if shutil.which(EXECUTABLE) is None:
-    pytest.skip("NO BROWSER: /usr/bin/chromium is not installed", allow_module_level=True)
+    pytest.skip(f"NO BROWSER: {EXECUTABLE} is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="package")
