@@ -172,5 +172,5 @@ def _gathered(rows: QuerySet[SecurityObject]) -> list[SecurityObject]:
             return list(rows)
     except TookTooLong as error:
         raise InvalidRequest(
-            "There are too many objects to look through; ask for fewer, or for more of the name"
+            "There are too many objects to look through; narrow it, or give more of the name"
         ) from error
