@@ -24,7 +24,7 @@ def test_the_palette_leads_to_a_thing_by_keyboard(world: World, person: Callable
 def test_the_palette_walks_by_arrows_and_closes_by_escape(world: World, person: Callable[..., Person]) -> None:
     visitor = person(world.alice)
     page = visitor.open("/groups")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search or go to").click()
     page.keyboard.type("group")
     page.locator("#palette .hits a", has_text="New group").wait_for()
     page.keyboard.press("ArrowDown")

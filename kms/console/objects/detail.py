@@ -96,7 +96,7 @@ class ObjectForm(Form):
     def __init__(self, thing: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         known = list(dict.fromkeys([*thing["key_ops"], *thing.get("original_key_ops", [])]))
-        self.fields["uses"].choices = [(name, word_of(name)) for name in known]  # type: ignore[attr-defined]
+        self.fields["uses"].choices = [(name, word_of(name)) for name in known]  # type: ignore[attr-defined]  # choices
         for name in ("activation_date", "deactivation_date"):
             self.fields[name].widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_LOCAL)
 
