@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -13,7 +14,8 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
-from kms.console.forms import Form, said_plainly
+from kms.console.endings import ended, typed_text
+from kms.console.forms import Form
 from kms.console.quorums.sentences import ids_in, sentence_of, short_of
 from kms.console.screens import Screen
 from kms.console.visit import Visit
@@ -185,16 +187,14 @@ def ask_deletion(visit: Visit, group_id: str, *, fault: str = "", status: int = 
 
 
 def delete(visit: Visit, group_id: str) -> HttpResponse:
-    group = group_of(visit, group_id)
-    if visit.form.get("typed", "").strip() != group["name"]:
-        return ask_deletion(visit, group_id, fault=_t("Type the group's name exactly as it is."), status=422)
-    try:
-        visit.call("DeleteGroup", group_id=group_id)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
-        return ask_deletion(visit, group_id, fault=said_plainly(refused.message), status=409)
-    visit.say(_t("Group %(name)s was deleted") % {"name": group["name"]})
+    name = group_of(visit, group_id)["name"]
+    otherwise = _t("Type the group's name exactly as it is.")
+    typed = typed_text(visit) == name
+    do = partial(visit.call, "DeleteGroup", group_id=group_id)
+    again = ended(do, partial(ask_deletion, visit, group_id), typed=typed, otherwise=otherwise)
+    if again is not None:
+        return again
+    visit.say(_t("Group %(name)s was deleted") % {"name": name})
     return visit.redirect("groups")
 
 

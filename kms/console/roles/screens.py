@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
-from kms.console.forms import said_plainly
+from kms.console.endings import ended, typed_text
 from kms.console.roles import editing
 from kms.console.roles.catalogue import Catalogue
 from kms.console.roles.names import is_system, title_of
@@ -83,16 +84,14 @@ def ask_deletion(visit: Visit, role_id: str, *, fault: str = "", status: int = 2
 
 
 def delete(visit: Visit, role_id: str) -> HttpResponse:
-    role = visit.call("GetRole", role_id=role_id)
-    if visit.form.get("typed", "").strip() != role["name"]:
-        return ask_deletion(visit, role_id, fault=_t("Type the role's name exactly as it is."), status=422)
-    try:
-        visit.call("DeleteRole", role_id=role_id)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
-        return ask_deletion(visit, role_id, fault=said_plainly(refused.message), status=409)
-    visit.say(_t("Role %(name)s was deleted") % {"name": role["name"]})
+    name = visit.call("GetRole", role_id=role_id)["name"]
+    otherwise = _t("Type the role's name exactly as it is.")
+    typed = typed_text(visit) == name
+    do = partial(visit.call, "DeleteRole", role_id=role_id)
+    again = ended(do, partial(ask_deletion, visit, role_id), typed=typed, otherwise=otherwise)
+    if again is not None:
+        return again
+    visit.say(_t("Role %(name)s was deleted") % {"name": name})
     return visit.redirect("roles")
 
 

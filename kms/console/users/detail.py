@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
 from kms.console.audit.listing import shown
-from kms.console.forms import Form, said_plainly
+from kms.console.endings import ended, typed_text
+from kms.console.forms import Form
 from kms.console.groups.members import role_choices
 from kms.console.screens import Screen
 from kms.console.users.inviting import ACCOUNT_ROLES
@@ -165,16 +167,14 @@ def ask_removal(visit: Visit, user_id: str, *, fault: str = "", status: int = 20
 
 
 def remove(visit: Visit, user_id: str) -> HttpResponse:
-    user = visit.call("GetUser", user_id=user_id)
-    if visit.form.get("typed", "").strip().casefold() != user["user_email"].casefold():
-        return ask_removal(visit, user_id, fault=_t("Type the e-mail address exactly as it is."), status=422)
-    try:
-        visit.call("DeleteUserAccount", user_id=user_id)
-    except Refused as refused:
-        if refused.status != 409:
-            raise
-        return ask_removal(visit, user_id, fault=said_plainly(refused.message), status=409)
-    visit.say(_t("%(user)s is not in this account any more") % {"user": user["user_email"]})
+    email = visit.call("GetUser", user_id=user_id)["user_email"]
+    otherwise = _t("Type the e-mail address exactly as it is.")
+    typed = typed_text(visit).casefold() == email.casefold()
+    do = partial(visit.call, "DeleteUserAccount", user_id=user_id)
+    again = ended(do, partial(ask_removal, visit, user_id), typed=typed, otherwise=otherwise)
+    if again is not None:
+        return again
+    visit.say(_t("%(user)s is not in this account any more") % {"user": email})
     return visit.redirect("users")
 
 
