@@ -21,6 +21,9 @@ from accounts.principal import Principal
 from kms.console.objects.facts import validity_of
 from kms.objects.models import SecurityObject
 from kms.objects.state import KeyState
+from kms.operations.command import ObjectRef
+from kms.operations.executor import execute
+from kms.operations.lifecycle import ExportObject
 from policies.models import ApprovalRequest
 from policies.permissions import Permission
 from tests.console.conftest import Site
@@ -243,6 +246,21 @@ def test_rotation_makes_the_next_version_and_the_picture_shows_both(
     page.wait_for_url(f"**/objects/{key.id}/versions")
     assert page.get_by_text("Another version has its name and its place").is_visible()
     visitor.at_ease()
+
+
+def test_a_secret_is_rotated_to_a_value_that_is_given(tenant: Tenant, client: Client) -> None:
+    """Nothing generates one, so the new value comes along; what was not taken is not shown again."""
+    key = tenant.imported("SECRET", b"old password", operations=["export", "app-manageable"])
+    path = f"/objects/{key.id}/versions"
+    assert "New value" in client.get(path).text
+    refused = client.post(path, {"do": "rotate", "value": "not-base64!", "encoding": "base64"})
+    assert refused.status_code == 422
+    assert "This is not base64" in refused.text
+    assert "not-base64!" not in refused.text
+    done = client.post(path, {"do": "rotate", "value": "new password", "encoding": "text"})
+    assert done.status_code == 303, done.text
+    new = ObjectRef(id=row(key).replacement)
+    assert execute(tenant.app, ExportObject(new)).value.reveal() == b"new password"
 
 
 def test_a_policy_is_ended_and_a_change_is_taken_back(tenant: Tenant, client: Client) -> None:

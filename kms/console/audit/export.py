@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from importlib import resources
-from typing import Any
+from typing import IO, Any, cast
 
+from asgiref.sync import sync_to_async
 from django import forms
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
@@ -21,10 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from kms.console.forms import Form
 from kms.console.visit import Visit
 
-# In one file, so many parts are put together; who needs more takes them by the API, or asks the server's operator.
-_MOST_PARTS = 200
 _TOOLS = ("keystead_verify.py", "keystead_report.py")
-_TOO_LONG = _("The period has too many entries for one file here. Choose a shorter one.")
 BUNDLE, REPORT = "bundle", "report"
 
 
@@ -61,11 +58,17 @@ def show(visit: Visit) -> HttpResponse:
 def act(visit: Visit) -> HttpResponse:
     form, what = PeriodForm(visit.form), visit.form.get("what")
     if form.is_valid():
-        files = _bundle(visit, form) if what == BUNDLE else _report(visit, form)
+        name = f"keystead-{BUNDLE if what == BUNDLE else REPORT}-{form.cleaned_data['since']}"
+        if what == BUNDLE:
+            first = form.attempt(visit, "ExportEvidence", query=form.query)
+            if first is not None:  # what refuses does so before anything is sent
+                return _attached(name, StreamingHttpResponse(_bundle(visit, form.query, first, name)))
+            return _page(visit, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        files = _report(visit, form)
         if files is not None and what == "figures":
             return _page(visit, form, summary=_figures(files))
         if files is not None:
-            return _archive(f"keystead-{BUNDLE if what == BUNDLE else REPORT}-{form.cleaned_data['since']}", files)
+            return _attached(name, HttpResponse(_archive(name, files)))
     return _page(visit, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -73,24 +76,46 @@ def _page(visit: Visit, form: PeriodForm, *, status: int = 200, summary: Any = N
     return visit.render("console/audit/export.html", {"form": form, "summary": summary}, status=status)
 
 
-def _bundle(visit: Visit, form: PeriodForm) -> dict[str, str] | None:
-    """Part after part under one checkpoint, as the API gives them."""
-    query, entries = dict(form.query), []
-    for _number in range(_MOST_PARTS):
-        part = form.attempt(visit, "ExportEvidence", query=query)
-        if part is None:
-            return None
-        entries.append(part["entries"])
-        if part["after"] is None:
-            return {
-                "entries.jsonl": "".join(entries),
-                "before.json": json.dumps(part["before"]) + "\n",
-                "checkpoint": part["checkpoint"],
-                "verifier.key": part["key"] + "\n",
-            }
-        query |= {"after": part["after"], "size": part["size"]}
-    form.add_error(None, str(_TOO_LONG))
-    return None
+class _Outlet:
+    """A file that is only written to, and emptied as it goes: an archive is sent while it is made."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._held.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits but for ``taken``."""
+
+    def taken(self) -> bytes:
+        held, self._held = b"".join(self._held), []
+        return held
+
+
+async def _bundle(visit: Visit, asked: Mapping[str, int], part: Any, name: str) -> AsyncIterator[bytes]:
+    """Part after part under one checkpoint, as the API gives them, however many there are. An archive that ends before
+    its time has no directory and does not open."""
+    outlet, files = _Outlet(), _beside(part)
+    with zipfile.ZipFile(cast("IO[bytes]", outlet), "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(f"{name}/entries.jsonl", "w", force_zip64=True) as entries:
+            entries.write(part["entries"].encode())
+            while part["after"] is not None:
+                yield outlet.taken()
+                query = {**asked, "after": part["after"], "size": part["size"]}
+                part = await sync_to_async(visit.call)("ExportEvidence", query=query)
+                entries.write(part["entries"].encode())
+        _add(archive, name, files)
+    yield outlet.taken()
+
+
+def _beside(part: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "before.json": json.dumps(part["before"]) + "\n",
+        "checkpoint": part["checkpoint"],
+        "verifier.key": part["key"] + "\n",
+    }
 
 
 def _report(visit: Visit, form: PeriodForm) -> dict[str, str] | None:
@@ -98,18 +123,25 @@ def _report(visit: Visit, form: PeriodForm) -> dict[str, str] | None:
     return None if found is None else dict(found["files"])
 
 
-def _archive(name: str, files: Mapping[str, str]) -> HttpResponse:
-    """The evidence in a folder, the key and the programs that verify it beside it."""
-    name = re.sub(r"[^a-z0-9-]", "", name)
+def _archive(name: str, files: Mapping[str, str]) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file, text in files.items():
-            archive.writestr(file if file == "verifier.key" else f"{name}/{file}", text)
-        for tool in _TOOLS:
-            archive.writestr(tool, resources.files("kms").joinpath("audit", tool).read_text(encoding="utf-8"))
-    response = HttpResponse(made.getvalue(), content_type="application/zip")
+        _add(archive, name, files)
+    return made.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, files: Mapping[str, str]) -> None:
+    """The evidence in a folder, the key and the programs that verify it beside it."""
+    for file, text in files.items():
+        archive.writestr(file if file == "verifier.key" else f"{name}/{file}", text)
+    for tool in _TOOLS:
+        archive.writestr(tool, resources.files("kms").joinpath("audit", tool).read_text(encoding="utf-8"))
+
+
+def _attached(name: str, response: HttpResponse | StreamingHttpResponse) -> HttpResponse:
+    response["Content-Type"] = "application/zip"
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
-    return response
+    return cast("HttpResponse", response)  # Handler says HttpResponse; a stream has what the frame sets
 
 
 def _figures(files: Mapping[str, str]) -> dict[str, Any]:

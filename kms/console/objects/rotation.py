@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from django import forms
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from kms.console.as_call import as_call
 from kms.console.forms import Form
+from kms.console.making.decoding import ENCODINGS, Undecodable, decoded, on_wire
 from kms.console.objects.activity import Entry, entries
 from kms.console.objects.facts import state_badge
 from kms.console.objects.frame import loaded, page
@@ -25,11 +26,21 @@ from kms.console.visit import Visit
 _WIRE_TIME = "%Y%m%dT%H%M%SZ"
 _LOCAL = "%Y-%m-%dT%H:%M"
 _LOOKED_AT = 50
+_GIVEN = frozenset({"SECRET", "OPAQUE", "CERTIFICATE"})
 # JSON's null: a policy that is taken away.
 _NULL = msgspec.Raw(b"null")
 
 
 class RotateForm(Form):
+    """``given``: of a kind that nothing generates, whose new value is given."""
+
+    value = forms.CharField(
+        label=_("New value"),
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("It is not shown again here. A certificate is pasted as PEM, as text."),
+    )
+    encoding = forms.ChoiceField(label=_("Written as"), choices=ENCODINGS, initial="text")
     deactivate = forms.BooleanField(
         label=_("Deactivate the old key"),
         required=False,
@@ -38,6 +49,26 @@ class RotateForm(Form):
     approval_description = forms.CharField(
         label=_("For who approves, where it takes a quorum"), required=False, max_length=1024
     )
+
+    def __init__(self, *args: Any, given: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not given:
+            del self.fields["value"], self.fields["encoding"]
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if said.get("value") and said.get("encoding"):
+            try:
+                said["value"] = on_wire(decoded(said["value"], said["encoding"]))
+            except Undecodable as error:
+                self.add_error("value", str(error))
+        return said
+
+    def forget(self) -> None:
+        """Before the page is shown again."""
+        data = cast("QueryDict", self.data).copy()
+        data["value"] = ""
+        self.data = data
 
 
 class PolicyForm(Form):
@@ -87,12 +118,14 @@ def act(visit: Visit, key_id: str) -> HttpResponse:
 
 
 def _rotate(visit: Visit, thing: Mapping[str, Any]) -> HttpResponse:
-    form = RotateForm(visit.form)
+    form = RotateForm(visit.form, given=thing["obj_type"] in _GIVEN)
     made = None
     if form.is_valid():
-        body = {"name": thing["name"], "deactivate_rotated_key": form.cleaned_data["deactivate"]}
+        said = form.cleaned_data
+        body = {"name": thing["name"], "deactivate_rotated_key": said["deactivate"], "value": said.get("value")}
         made = form.attempt(visit, "RotateSobject", body=body)
     if made is None:
+        form.forget()
         return _page(visit, thing, rotate=form, status=422)
     visit.say(_t("The object was rotated; this is the new version"))
     return visit.redirect("object-versions", key_id=made["kid"])
@@ -141,7 +174,7 @@ def _page(
     held = thing.get("rotation_policy")
     context = {
         "picture": picture_of(visit, thing),
-        "rotate": rotate or RotateForm(),
+        "rotate": rotate or RotateForm(given=thing["obj_type"] in _GIVEN),
         "policy": policy or PolicyForm(initial=_initial(visit, held)),
         "held": held,
         "last": _last_rotation(visit, thing),
