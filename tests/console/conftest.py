@@ -7,6 +7,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.console.world import World, new_world
 from tests.kit.browser import EXECUTABLE, Person, chromium
 from tests.kit.cast import bearer
 from tests.kit.http import InProcessServer
+from tests.kit.npm import installed
 
 if shutil.which(EXECUTABLE) is None:
     pytest.skip(f"NO BROWSER: {EXECUTABLE} is not installed", allow_module_level=True)
@@ -74,6 +76,13 @@ def person(browser: Browser, server: Site) -> Iterator[Callable[..., Person]]:
     for each in there:
         each.leave()
     assert not [fault for each in there for fault in each.faults]
+
+
+@pytest.fixture(scope="package")
+def axe() -> str:
+    """axe-core's source, which pages are looked at with (tests/console/looks.py)."""
+    folder = installed(Path(__file__).parent, "console")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture(scope="package")

@@ -21,6 +21,7 @@ from kms.audit.models import AuditRecord
 from kms.console.apps.permissions import SENTENCES
 from kms.console.apps.tokens import REASONS
 from tests.console.conftest import Site
+from tests.console.looks import looked_at
 from tests.kit.browser import Person
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.tokens import Issuer, rsa_key, spki
@@ -50,7 +51,7 @@ def test_every_permission_has_its_sentence() -> None:
 
 
 def test_an_app_is_made_and_its_key_works_until_there_is_a_new_one(
-    tenant: Tenant, person: Arrive, server: Site
+    tenant: Tenant, person: Arrive, server: Site, axe: str
 ) -> None:
     visitor, name = person(tenant.alice), unique("shop")
     page = visitor.open("/apps/new")
@@ -59,6 +60,7 @@ def test_an_app_is_made_and_its_key_works_until_there_is_a_new_one(
     page.get_by_role("button", name="Sign and verify").click()
     page.get_by_role("button", name="Make the app").click()
     first = page.locator(".once pre").inner_text()
+    looked_at(page, axe, "app-key")
     assert status_of(server, first) == 200
     assert "key" not in page.url
     assert {str(each) for each in row_of(tenant, name).group_memberships.get().permissions} == {

@@ -17,6 +17,7 @@ from kms.audit.models import AuditRecord, Sealing
 from kms.audit.sealer import Sealer
 from kms.objects import keystore
 from kms.operations.record_key import record_signer
+from tests.console.looks import looked_at
 from tests.kit.browser import Person
 from tests.kit.tenants import Tenant, new_tenant
 
@@ -127,13 +128,14 @@ def test_what_is_new_comes_in_by_itself_and_filters_hold(tenant: Tenant, person:
     auditor.at_ease()
 
 
-def test_the_files_of_a_period_verify_offline(tenant: Tenant, person: Arrive, tmp_path: Path) -> None:
+def test_the_files_of_a_period_verify_offline(tenant: Tenant, person: Arrive, tmp_path: Path, axe: str) -> None:
     tenant.key(name="archive key")
     seal()
     auditor = person(tenant.alice)
     page = auditor.open("/audit/export")
     page.get_by_role("button", name="Show the report here").click()
     page.get_by_text("What the period comes to").wait_for()
+    looked_at(page, axe, "audit-figures")
     files = {"Entries with their proof": "keystead_verify.py", "Signed report": "keystead_report.py"}
     for button, program in files.items():
         with page.expect_download() as waiting:

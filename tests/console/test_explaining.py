@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.console.looks import looked_at
 from tests.kit.approvals import new_panel
 from tests.kit.browser import Person
 
@@ -24,7 +25,7 @@ def test_the_three_answers_are_explained(person: Callable[..., Person]) -> None:
     asker.at_ease()
 
 
-def test_a_question_is_asked_by_names_and_refused_at_the_field(person: Callable[..., Person]) -> None:
+def test_a_question_is_asked_by_names_and_refused_at_the_field(person: Callable[..., Person], axe: str) -> None:
     panel = new_panel()
     asker = person(panel.tenant.alice)
     page = asker.open("/explain")
@@ -36,6 +37,7 @@ def test_a_question_is_asked_by_names_and_refused_at_the_field(person: Callable[
     page.get_by_label("With what").fill(panel.tenant.group.name)
     page.get_by_role("button", name="Explain").click()
     page.locator(".answer").wait_for()
+    looked_at(page, axe, "explain-answer")
     assert page.goto("/explain?permission=no.such") is not None
     assert page.get_by_text("Select a valid choice").is_visible()
     asker.at_ease()

@@ -23,6 +23,7 @@ from kms.objects.models import SecurityObject
 from kms.operations.command import ObjectRef
 from policies.models import ApprovalRequest
 from policies.permissions import Permission
+from tests.console.looks import looked_at
 from tests.kit.browser import Person
 from tests.kit.cast import Custom
 from tests.kit.object_policies import police
@@ -161,7 +162,7 @@ def fill_import(page: Page, tenant: Tenant, name: str) -> None:
     choose_group(page, tenant)
 
 
-def test_a_password_is_imported_and_revealed_once(tenant: Tenant, person: Arrive) -> None:
+def test_a_password_is_imported_and_revealed_once(tenant: Tenant, person: Arrive, axe: str) -> None:
     visitor, name, secret = person(tenant.alice), unique("password"), "correct horse battery"
     page = visitor.open("/objects/import")
     page.get_by_label("Secret", exact=True).first.check()
@@ -176,6 +177,7 @@ def test_a_password_is_imported_and_revealed_once(tenant: Tenant, person: Arrive
     page.clock.install()
     page.get_by_role("button", name="Reveal and record it").click()
     expect(page.locator("pre.value")).to_have_text(secret)
+    looked_at(page, axe, "object-revealed")
     assert secret not in page.url
     page.clock.fast_forward(61_000)
     expect(page.get_by_text("The value is no longer shown.")).to_be_visible()
@@ -255,7 +257,7 @@ def user_of_keys(tenant: Tenant, person: Arrive) -> Person:
 # -- tried ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_encrypts_and_decrypts_what_it_is_given(tenant: Tenant, person: Arrive) -> None:
+def test_a_key_encrypts_and_decrypts_what_it_is_given(tenant: Tenant, person: Arrive, axe: str) -> None:
     key = tenant.key(name=unique("aes"))
     visitor = user_of_keys(tenant, person)
     page = visitor.open(f"/objects/{key.id}/try")
@@ -265,6 +267,7 @@ def test_a_key_encrypts_and_decrypts_what_it_is_given(tenant: Tenant, person: Ar
     assert "attack" not in page.url
     page.get_by_role("button", name="Decrypt it again").click()
     expect(page.locator("#result")).to_contain_text("attack at dawn")
+    looked_at(page, axe, "object-tried")
     page.get_by_label("Tag, as base64").fill(base64.b64encode(bytes(16)).decode())
     page.get_by_role("button", name="Decrypt", exact=True).click()
     expect(page.locator("#result").get_by_role("alert")).to_be_visible()

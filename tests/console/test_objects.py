@@ -27,6 +27,7 @@ from kms.operations.lifecycle import ExportObject
 from policies.models import ApprovalRequest
 from policies.permissions import Permission
 from tests.console.conftest import Site
+from tests.console.looks import looked_at
 from tests.console.test_sweeps import Client
 from tests.kit.browser import Person
 from tests.kit.objects import by_sql, id_of, row
@@ -132,7 +133,9 @@ def test_the_table_as_a_file_has_no_material_and_no_formulas(tenant: Tenant, cli
 # -- many at once --------------------------------------------------------------------------------------------------
 
 
-def test_many_are_ended_one_by_one_and_each_says_what_came_of_it(tenant: Tenant, person: Callable[..., Person]) -> None:
+def test_many_are_ended_one_by_one_and_each_says_what_came_of_it(
+    tenant: Tenant, person: Callable[..., Person], axe: str
+) -> None:
     other = tenant.new_group()
     reviewer = tenant.member("member")
     guard_group(other, users(1, [reviewer.id]), [Permission.OBJECT_REVOKE])
@@ -147,6 +150,7 @@ def test_many_are_ended_one_by_one_and_each_says_what_came_of_it(tenant: Tenant,
     page.get_by_role("button", name="Deactivate").click()
     page.get_by_role("button", name="Deactivate").click()
     page.get_by_text("Asked for approval: 1").wait_for()
+    looked_at(page, axe, "objects-bulk-done")
     outcomes = page.locator("[data-outcome]").all_inner_texts()
     assert outcomes[:2] == ["Done", "Asked for approval"]
     assert outcomes[2]

@@ -17,12 +17,10 @@ from accounts.sessions import issue
 from kms.operations.executor import execute
 from kms.operations.users import RemoveUser
 from tests.console.looks import looked_at
-from tests.console.test_pages import axe
 from tests.console.test_sign_in import OTHER_PASSWORD, at, given_phone, member, sign_in
 from tests.kit.browser import Person
 from tests.kit.tenants import PASSWORD, Tenant, user_principal
 
-__all__ = ["axe"]  # the fixture
 Arrive = Callable[..., Person]
 
 

@@ -18,6 +18,7 @@ from kms.operations.making import ObjectTemplate
 from kms.operations.rotating import RotateObject
 from policies.models import AccountPolicy, ApprovalRequest, GroupPolicy
 from policies.permissions import Permission
+from tests.console.looks import looked_at
 from tests.kit.approvals import GUARDED
 from tests.kit.authenticator import ORIGIN, Authenticator
 from tests.kit.browser import Person
@@ -49,7 +50,7 @@ def press(page: Page, name: str, within: str = "#editor") -> None:
     page.keyboard.press("Enter")
 
 
-def test_a_nested_quorum_is_built_by_keyboard_and_guards(person: Arrive) -> None:
+def test_a_nested_quorum_is_built_by_keyboard_and_guards(person: Arrive, axe: str) -> None:
     tenant = new_tenant()
     key = tenant.key()
     people = [tenant.member("member") for _ in range(4)]
@@ -70,6 +71,7 @@ def test_a_nested_quorum_is_built_by_keyboard_and_guards(person: Arrive) -> None
     inner = f"(either {emails[2]} or {emails[3]})"
     wanted = f"Any 2 of {emails[0]}, {emails[1]} and {inner} must approve, each with a second factor."
     page.locator("#sentence", has_text=wanted).wait_for()
+    looked_at(page, axe, "quorum-editor")
     assert page.locator("#reading .notice").count() == 0
     page.get_by_role("button", name="Put in force").focus()
     page.keyboard.press("Enter")

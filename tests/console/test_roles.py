@@ -12,6 +12,7 @@ from kms.operations.roles import CreateRole, RoleDetails, RoleView
 from kms.operations.rotating import RotateObject
 from policies.permissions import Permission
 from policies.system_roles import RoleKind
+from tests.console.looks import looked_at
 from tests.kit.browser import Person
 from tests.kit.tenants import Tenant, new_tenant, unique
 
@@ -30,7 +31,7 @@ def held_role(tenant: Tenant) -> tuple[RoleView, User]:
     return role, User.objects.get(id=carol.id)
 
 
-def test_a_role_is_made_reviewed_and_tried(person: Arrive) -> None:
+def test_a_role_is_made_reviewed_and_tried(person: Arrive, axe: str) -> None:
     tenant = new_tenant()
     carol = tenant.member("member")
     visitor = person(tenant.alice)
@@ -52,6 +53,7 @@ def test_a_role_is_made_reviewed_and_tried(person: Arrive) -> None:
     page.get_by_label("User", exact=True).fill(User.objects.get(id=carol.id).email)
     page.get_by_role("button", name="Try", exact=True).click()
     page.locator("#simulation").wait_for()
+    looked_at(page, axe, "role-review")
     page.get_by_role("button", name="Create the role").click()
     page.locator("h1", has_text="Key operator").wait_for()
     made = Role.objects.get(account=tenant.account)
@@ -59,7 +61,7 @@ def test_a_role_is_made_reviewed_and_tried(person: Arrive) -> None:
     visitor.at_ease()
 
 
-def test_a_change_says_whose_calls_it_would_have_refused(person: Arrive) -> None:
+def test_a_change_says_whose_calls_it_would_have_refused(person: Arrive, axe: str) -> None:
     tenant = new_tenant()
     role, carol = held_role(tenant)
     visitor = person(tenant.alice)
@@ -69,6 +71,7 @@ def test_a_change_says_whose_calls_it_would_have_refused(person: Arrive) -> None
     page.get_by_role("button", name="Review what changes").click()
     found = page.locator("#simulation")
     found.wait_for()
+    looked_at(page, axe, "role-review-change")
     assert "would have been refused" in found.inner_text()
     assert carol.email in found.inner_text()
     assert "Rotate an object" in page.locator(".role-diff .removed").inner_text()

@@ -22,14 +22,12 @@ from kms.operations.second_factors import seal_key
 from kms.secret import SecretBytes
 from tests.console.conftest import Site
 from tests.console.looks import looked_at
-from tests.console.test_pages import axe
 from tests.kit.browser import Person
 from tests.kit.factors import Phone
 from tests.kit.mail import Letter, PostOffice, deliver, open_post_office, use
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant, new_user, unique
 
 OTHER_PASSWORD = "seven tall giraffes drink 12 lakes"
-__all__ = ["axe"]  # the fixture
 Arrive = Callable[..., Person]
 
 

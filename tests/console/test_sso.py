@@ -24,7 +24,6 @@ from kms.operations.providers import CreateProvider
 from kms.secret import SecretBytes
 from tests.console.conftest import Site
 from tests.console.looks import looked_at
-from tests.console.test_pages import axe
 from tests.console.test_sign_in import at, member
 from tests.kit.browser import Person
 from tests.kit.tenants import Tenant, unique
@@ -34,7 +33,6 @@ from tests.sso.ldap.slapd import SECRETS, Slapd, settings_of
 from tests.sso.oidc.openid import OpenIdProvider, running_provider
 from tests.sso.saml.peer import SamlPeer
 
-__all__ = ["axe"]  # the fixture
 Arrive = Callable[..., Person]
 CONTINUE = re.compile("^Continue with")
 
