@@ -25,11 +25,15 @@ OPEN = Router(tuple(endpoint for endpoint in ENDPOINTS if endpoint.anonymous))
 
 
 class LeanEdge:
-    """``max_body`` bytes is the longest request body taken; where anybody may come in, it is less."""
+    """``max_body`` bytes is the longest request body taken; where anybody may come in, it is less.
 
-    def __init__(self, application: Application, max_body: int) -> None:
+    ``open_paths`` are those of other edges where anybody may.
+    """
+
+    def __init__(self, application: Application, max_body: int, open_paths: frozenset[str] = frozenset()) -> None:
         self._application = application
         self._max_body = max_body
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,7 +63,8 @@ class LeanEdge:
 
     def _longest(self, method: str, path: str) -> int:
         """Who may be anybody has little to say: a login, a code."""
-        return self._max_body if OPEN.match(method, path) is None else min(self._max_body, MAX_OPEN_BODY)
+        anybody = path in self._open_paths or OPEN.match(method, path) is not None
+        return min(self._max_body, MAX_OPEN_BODY) if anybody else self._max_body
 
 
 async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | None:

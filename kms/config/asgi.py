@@ -13,5 +13,6 @@ django_application = get_asgi_application()
 from django.conf import settings  # noqa: E402 - after Django is set up
 
 from kms.api.lean import LeanEdge  # noqa: E402 - after Django is set up
+from kms.console.urls import open_paths  # noqa: E402 - after Django is set up
 
-application = LeanEdge(django_application, settings.KEYSTEAD.max_body)
+application = LeanEdge(django_application, settings.KEYSTEAD.max_body, open_paths())

@@ -57,5 +57,10 @@ def asset(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
+def open_paths() -> frozenset[str]:
+    """Where those who are not signed in send forms."""
+    return frozenset(f"/{screen.route}" for screen in SCREENS if screen.anonymous and screen.act is not None)
+
+
 def urlpatterns() -> list[URLPattern]:
     return [path("static/<str:name>", asset), *(screen.pattern() for screen in SCREENS)]

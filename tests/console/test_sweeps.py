@@ -206,6 +206,11 @@ def test_every_page_says_what_may_run_in_it(screen: Screen, world: World, alice:
     assert not re.search(r"<script(?![^>]*(\bsrc=|application/json))|\son\w+=|style=", answer.text)
 
 
+@pytest.mark.parametrize("screen", [screen for screen in ACTING if screen.anonymous], ids=name)
+def test_who_may_be_anybody_has_little_to_say(screen: Screen, nobody: Client) -> None:
+    assert nobody.post("/" + screen.route, content=b"a=" + b"b" * 65_536).status_code == 413
+
+
 RUBBISH = (b"", b"\xff\xfe", b"name=%00", b"a=" + b"b" * 100_000, b"&" * 5000, b"name=" + "\u202e<script>".encode())
 
 
