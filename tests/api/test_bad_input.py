@@ -167,7 +167,7 @@ def test_a_method_that_a_path_does_not_have_is_a_405(endpoint: Any, client: http
 
 
 def test_a_path_that_is_nobodys_is_a_404_in_the_same_shape(client: httpx.Client) -> None:
-    for path in ("/", "/sys/v1/nothing", "/crypto/v1/keys/a/b/c", "/%00", "/admin/", "/sys/v1/users/"):
+    for path in ("/nothing", "/sys/v1/nothing", "/crypto/v1/keys/a/b/c", "/%00", "/admin/", "/sys/v1/users/"):
         plain_error(client.get(path), 404)
 
 
