@@ -34,6 +34,9 @@ from kms.operations.naming import save_named
 from kms.secret import SecretBytes
 from policies.permissions import Permission
 
+# How many rotations in a row a call follows a name through.
+FOLLOWED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
@@ -106,8 +109,10 @@ def view_of(row: SecurityObject, now: datetime) -> ObjectView:
 def locked_object(call: Call, ref: ObjectRef, *, deleted: bool = False) -> SecurityObject:
     """The caller's account's object, held for change; a deleted one only when asked for."""
     row = named_object(call, ref, SecurityObject.objects.select_for_update(), deleted=deleted)
-    if row is None and ref.name is not None:
+    for _ in range(FOLLOWED):
         # The name may have gone to another row, in a rotation, while this call waited for the one that had it.
+        if row is not None or ref.name is None or named_object(call, ref, SecurityObject.objects.all()) is None:
+            break
         row = named_object(call, ref, SecurityObject.objects.select_for_update(), deleted=deleted)
     if row is None or ref.transient is not None:
         raise NotFound(absent("object"))
