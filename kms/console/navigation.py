@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -11,12 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``needs`` is any one of these permissions, by the API's names; empty: for everybody. It only hides."""
+    """A screen of the menu, by its name."""
 
     screen: str
     icon: str
     label: str | Promise
-    needs: frozenset[str] = frozenset()
 
 
 MENU: tuple[tuple[str | Promise, Sequence[Entry]], ...] = (
@@ -51,10 +50,3 @@ MENU: tuple[tuple[str | Promise, Sequence[Entry]], ...] = (
         ),
     ),
 )
-
-
-def entries_for(permissions: frozenset[str]) -> Iterator[tuple[str | Promise, list[Entry]]]:
-    for heading, entries in MENU:
-        shown = [entry for entry in entries if not entry.needs or entry.needs & permissions]
-        if shown:
-            yield heading, shown

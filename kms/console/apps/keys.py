@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from kms.api.inside import ApprovalNeeded, Refused
 from kms.console.apps.credentials import METHODS, CredentialForm, certificate_of, certificates_of, directories_of
 from kms.console.forms import Form
-from kms.console.making.fields import LocalMomentField, aware, on_wire
+from kms.console.making.fields import LocalMomentField
+from kms.console.moments import aware, on_wire
 from kms.console.visit import Visit
 
 _DAY = 86_400

@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from kms.console.apps.credentials import METHODS, CredentialForm, directories_of
 from kms.console.apps.keys import shown_key
 from kms.console.apps.permissions import CHOICES, FIRST, PRESETS, SECTIONS
-from kms.console.making.fields import LocalMomentField, aware, on_wire
+from kms.console.making.fields import LocalMomentField
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
+from kms.console.moments import aware, on_wire
 from kms.console.visit import Visit
 
 

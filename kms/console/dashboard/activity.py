@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
+from kms.console.moments import WIRE_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def days_of(parts: Sequence[Mapping[str, Any]], days: int, *, today: date | None
     """Every day up to today, those without calls too; an hour's numbers count for its day."""
     counted: dict[tuple[date, str], int] = {}
     for part in parts:
-        key = datetime.strptime(part["begins"], _WIRE_TIME).replace(tzinfo=UTC).date(), part["outcome"]
+        key = datetime.strptime(part["begins"], WIRE_TIME).replace(tzinfo=UTC).date(), part["outcome"]
         counted[key] = counted.get(key, 0) + part["calls"]
     last = today or datetime.now(UTC).date()
     shown = [last - timedelta(days=back) for back in range(days - 1, -1, -1)]

@@ -40,7 +40,7 @@ def steps(visit: Visit) -> list[Step]:
 def _steps(visit: Visit) -> list[Step]:
     one = {"limit": 1}
     factors = visit.call("ListFactors")
-    guarded = any(group.get("approval_policy") for group in visit.call("ListGroups", query={"limit": 50}))
+    groups = visit.call("ListGroups", query={"limit": 50})
     return [
         Step(
             bool(factors["totp_devices"] or factors["mfa_devices"]),
@@ -49,7 +49,7 @@ def _steps(visit: Visit) -> list[Step]:
             reverse("profile-factors"),
         ),
         Step(
-            bool(visit.call("ListGroups", query=one)),
+            bool(groups),
             _("Make a group"),
             _("Keys belong to groups; a group says who may use them."),
             reverse("new-group"),
@@ -67,7 +67,7 @@ def _steps(visit: Visit) -> list[Step]:
             reverse("new-app"),
         ),
         Step(
-            guarded,
+            any(group.get("approval_policy") for group in groups),
             _("Guard what matters"),
             _("Let two of three people approve before a key is changed: a quorum policy on its group."),
             reverse("groups"),

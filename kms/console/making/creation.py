@@ -20,10 +20,11 @@ from django.utils.translation import gettext_lazy as _
 from kms.api.inside import Refused
 from kms.console.forms import Form
 from kms.console.making.decoding import on_wire as octets
-from kms.console.making.fields import LocalMomentField, aware, metadata_of, on_wire, rows_of, standing
+from kms.console.making.fields import LocalMomentField, metadata_of, rows_of, standing
 from kms.console.making.kinds import KINDS, OPERATIONS, Kind, Size, kind_named
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
 from kms.console.making.policy import Policies, Wanted, demanded, faults
+from kms.console.moments import aware, on_wire
 from kms.console.visit import Visit
 
 UNITS = (("months", _("months")), ("days", _("days")))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.http import QueryDict
@@ -15,7 +14,6 @@ from kms.api.inside import Refused
 from kms.console.visit import Visit
 
 _INPUT = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
-_WIRE = "%Y%m%dT%H%M%SZ"
 _EMPTY_ROWS = 2
 
 
@@ -43,15 +41,6 @@ class LocalMomentField(forms.Field):
             except ValueError:
                 continue
         raise forms.ValidationError(self.error_messages["invalid"])
-
-
-def aware(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=zone)
-
-
-def on_wire(moment: datetime | None) -> str | None:
-    """As the API writes times."""
-    return None if moment is None else moment.astimezone(UTC).strftime(_WIRE)
 
 
 def metadata_of(form: QueryDict) -> dict[str, str]:

@@ -15,16 +15,15 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.console.as_call import as_call
 from kms.console.forms import Form
+from kms.console.moments import aware, moment_of, on_wire
 from kms.console.objects import facts
 from kms.console.objects.activity import entries
 from kms.console.objects.frame import asked, loaded, page
 from kms.console.objects.lifecycle import offered
 from kms.console.objects.usage import usage_of
-from kms.console.templatetags.console import moment_of
 from kms.console.visit import Visit
 from kms.console.words import word_of
 
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
 _LOCAL = "%Y-%m-%dT%H:%M"
 # What the form shows; whoever changed one of these meanwhile is told from who did not.
 _EDITED = ("name", "description", "enabled", "key_ops", "custom_metadata", "activation_date", "deactivation_date")
@@ -201,5 +200,5 @@ def _changes(
     for name in ("activation_date", "deactivation_date"):
         date = given[name]
         if date is not None and date.replace(tzinfo=None) != _local(visit, thing.get(name)):
-            changes[name] = date.replace(tzinfo=visit.zone).astimezone(UTC).strftime(_WIRE_TIME)
+            changes[name] = on_wire(aware(date, visit.zone))
     return changes

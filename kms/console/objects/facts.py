@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from kms.console.templatetags.console import moment_of
+from kms.console.moments import moment_of
 from kms.console.words import word_of
 
 # Every state has a tone, an icon and a word: none is told by colour alone.

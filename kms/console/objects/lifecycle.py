@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -19,12 +18,12 @@ from django.utils.translation import ngettext
 
 from kms.console.as_call import as_call
 from kms.console.forms import Form
+from kms.console.moments import aware, on_wire
 from kms.console.objects import facts
 from kms.console.objects.frame import loaded, page
 from kms.console.screens import Screen
 from kms.console.visit import Visit
 
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
 _GROUPS_OFFERED = 200
 _LIVING = frozenset({"PreActive", "Active", "Deactivated", "Compromised"})
 
@@ -91,7 +90,7 @@ class CompromiseForm(ReasonForm):
 
     def body(self, visit: Visit) -> dict[str, Any]:
         when = self.cleaned_data["occurred"]
-        date = None if when is None else when.replace(tzinfo=visit.zone).astimezone(UTC).strftime(_WIRE_TIME)
+        date = on_wire(aware(when, visit.zone))
         return {**super().body(visit), "compromise_occurance_date": date}
 
 

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from kms.console.moments import on_wire
 from kms.console.objects.facts import STATES, rows_of, size_of
 from kms.console.tables import PAGE, Column, table
 from kms.console.visit import Visit
@@ -41,7 +42,6 @@ _FIELDS = (
     "kid", "name", "obj_type", "size", "group_id", "state", "enabled", "key_ops", "activation_date",
     "deactivation_date", "scheduled_rotation", "created_at", "description", "custom_metadata",
 )  # fmt: skip
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
 
 
 def asked(query: QueryDict) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def asked(query: QueryDict) -> dict[str, Any]:
         "state": state if state in STATES and state != "Deleted" else None,
         "group_id": query.get("group") or None,
         "creator": query.get("creator") or None,
-        "expires_before": None if until is None else until.strftime(_WIRE_TIME),
+        "expires_before": on_wire(until),
         "guarded": {"yes": True, "no": False}.get(query.get("guarded", "")),
         "sort": f"{column}:{order if order == 'desc' else 'asc'}" if column in _SORTS else "name:asc",
         "after": query.get("start") or None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, cast
 
 import msgspec
@@ -15,15 +14,15 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.console.as_call import as_call
 from kms.console.forms import Form
-from kms.console.making.decoding import ENCODINGS, Undecodable, decoded, on_wire
+from kms.console.making.decoding import ENCODINGS, Undecodable, decoded
+from kms.console.making.decoding import on_wire as as_base64
+from kms.console.moments import aware, moment_of, on_wire
 from kms.console.objects.activity import Entry, entries
 from kms.console.objects.facts import state_badge
 from kms.console.objects.frame import loaded, page
 from kms.console.objects.lineage import picture_of
-from kms.console.templatetags.console import moment_of
 from kms.console.visit import Visit
 
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
 _LOCAL = "%Y-%m-%dT%H:%M"
 _LOOKED_AT = 50
 _GIVEN = frozenset({"SECRET", "OPAQUE", "CERTIFICATE"})
@@ -59,7 +58,7 @@ class RotateForm(Form):
         said: dict[str, Any] = super().clean() or {}
         if said.get("value") and said.get("encoding"):
             try:
-                said["value"] = on_wire(decoded(said["value"], said["encoding"]))
+                said["value"] = as_base64(decoded(said["value"], said["encoding"]))
             except Undecodable as error:
                 self.add_error("value", str(error))
         return said
@@ -89,7 +88,7 @@ class PolicyForm(Form):
     def policy(self, visit: Visit) -> dict[str, Any]:
         given = self.cleaned_data
         first = given["effective_at"]
-        date = None if first is None else first.replace(tzinfo=visit.zone).astimezone(UTC).strftime(_WIRE_TIME)
+        date = on_wire(aware(first, visit.zone))
         return {
             f"interval_{given['unit']}": given["number"],
             **({"effective_at": date} if date else {}),

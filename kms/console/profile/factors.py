@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
 from kms.console.forms import Form
+from kms.console.moments import moment_of
 from kms.console.sign_in.arriving import address
 from kms.console.sign_in.factor import answer_in
-from kms.console.templatetags.console import moment_of
 from kms.console.visit import Visit
 
 _STALE, _VOUCHED = "stale-second-factor", "vouched-for"

@@ -18,11 +18,11 @@ from django.utils.translation import gettext as _
 from kms.console import cookies, words
 from kms.console.assets import assets
 from kms.console.headers import nonce_of
-from kms.console.navigation import Entry, entries_for
+from kms.console.moments import moment_of
+from kms.console.navigation import MENU, Entry
 
 register = template.Library()
 
-_WIRE_TIME = "%Y%m%dT%H%M%SZ"
 _RECENT = timedelta(days=7)
 
 
@@ -70,30 +70,15 @@ class Place:
 
 @register.simple_tag(takes_context=True)
 def menu(context: Context) -> list[tuple[Any, list[Place]]]:
-    shell = context["visit"].around
-    if shell is None:
+    if context["visit"].around is None:
         return []
     path = context["request"].path
-    return [
-        (heading, [_place(entry, path) for entry in entries]) for heading, entries in entries_for(shell.permissions)
-    ]
+    return [(heading, [_place(entry, path) for entry in entries]) for heading, entries in MENU]
 
 
 def _place(entry: Entry, path: str) -> Place:
     url = reverse(entry.screen)
     return Place(entry, url, path == url or (url != "/" and path.startswith(f"{url}/")))
-
-
-def moment_of(value: Any) -> datetime | None:
-    """A time as the API writes it: its basic form, RFC 3339, or seconds since 1970."""
-    if value is None or value == "" or isinstance(value, datetime):
-        return value or None
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    try:
-        return datetime.strptime(value, _WIRE_TIME).replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.fromisoformat(value)
 
 
 @register.simple_tag(takes_context=True)
@@ -131,12 +116,6 @@ def get(mapping: Any, key: Any) -> Any:
 def word(value: Any) -> str:
     """The field's term for one of the API's words ("PREACTIVE", "ENCRYPT", "obj_type"), for people to read."""
     return words.word_of(str(value))
-
-
-@register.filter
-def short(value: Any) -> str:
-    """The beginning of an id, enough to tell it from its neighbours."""
-    return str(value)[:8]
 
 
 @register.filter
