@@ -5,8 +5,6 @@ What the other tests write by hand, Chromium writes here: client data, attestati
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shutil
 import ssl
 from collections.abc import Callable, Iterator
@@ -18,12 +16,11 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from accounts.models import FidoCredential
 from kms.config.provision.tls import TlsFiles, ensure_certificates
+from tests.kit.browser import pin_of
 from tests.kit.factors import SHOW, Person, newcomer
 from tests.kit.http import InProcessServer
 from tests.kit.tenants import new_tenant
@@ -98,7 +95,7 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def chromium(files: TlsFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    started = Browser(tmp_path_factory.mktemp("browser"), pin=_pin(files.certificate))
+    started = Browser(tmp_path_factory.mktemp("browser"), pin=pin_of(files.certificate))
     yield started
     started.close()
 
@@ -108,12 +105,6 @@ def browser(chromium: Browser, server: InProcessServer) -> Browser:
     """On a page of the server's own origin."""
     chromium.visit(f"https://localhost:{server.port}/sys/v1/version")
     return chromium
-
-
-def _pin(certificate: Path) -> str:
-    leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
-    spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
 @pytest.fixture

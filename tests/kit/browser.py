@@ -33,7 +33,7 @@ def chromium(certificate: Path) -> Iterator[Browser]:
     """WebAuthn refuses a page whose certificate is overlooked, so ours is named."""
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "yes"
-    arguments = ["--no-sandbox", f"--ignore-certificate-errors-spki-list={_pin(certificate)}"]
+    arguments = ["--no-sandbox", f"--ignore-certificate-errors-spki-list={pin_of(certificate)}"]
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=arguments)
@@ -46,7 +46,8 @@ def chromium(certificate: Path) -> Iterator[Browser]:
             os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
 
 
-def _pin(certificate: Path) -> str:
+def pin_of(certificate: Path) -> str:
+    """What Chromium calls the certificate by: its public key's SHA-256."""
     leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
     spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
