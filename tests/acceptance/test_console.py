@@ -70,9 +70,15 @@ def test_a_key_is_guarded_rotated_and_accounted_for(server: RunningServer, brows
         approve(colleague.page)
     rotated(boss.page)
     verified(export(boss.page, tmp_path), tmp_path)
+    nothing_is_wrong(boss.page)
     for person in (boss, *colleagues):
         person.at_ease()
         person.leave()
+
+
+def nothing_is_wrong(page: Page) -> None:
+    page.goto("/settings/server")
+    expect(page.get_by_text("Everything works.")).to_be_visible()
 
 
 def sign_in(page: Page, email: str, password: str) -> None:

@@ -397,7 +397,8 @@ def test_the_state_of_the_server_is_told_as_it_is(
     assert page.locator(".part", has_text="Token").get_by_text("Open", exact=True).is_visible()
     settings.KEYSTEAD = dataclasses.replace(settings.KEYSTEAD, witnesses=())
     page.reload()
-    assert page.get_by_text("Everything works.").is_visible()
+    assert not page.get_by_text("A witness does not cosign the record").is_visible()
+    assert not page.get_by_role("row", name="witness.example/w1").is_visible()
     visitor.at_ease()
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh [--check]: leave kube-apiserver and kubectl in the cache that tests look in, and print the folder.
+# build.sh [--check]: leave kube-apiserver, kubelet and kubectl in the cache that tests look in, and print the folder.
 #
 # Kubernetes is a dependency like any other: its published modules, pinned by go.sum, built by `go`. The first time takes
 # about ten minutes and 2 GB of memory on two cores. The cache lies outside the checkout, so that a fresh clone on the same
@@ -8,11 +8,11 @@ set -eu
 cd "$(dirname "$0")/apiserver"
 
 version=$(sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\)$|\1|p' go.mod)
-recipe=$(cat go.mod go.sum main.go kubectl/main.go ../build.sh | sha256sum | cut -c 1-16)
+recipe=$(cat go.mod go.sum main.go kubectl/main.go kubelet/main.go ../build.sh | sha256sum | cut -c 1-16)
 cache=${KUBERNETES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/keystead/kubernetes}
 folder=$cache/$version-$recipe
 
-complete() { [ -x "$folder/kube-apiserver" ] && [ -x "$folder/kubectl" ]; }
+complete() { [ -x "$folder/kube-apiserver" ] && [ -x "$folder/kubelet" ] && [ -x "$folder/kubectl" ]; }
 if complete; then
     echo "$folder"
     exit 0
@@ -33,7 +33,7 @@ if ! complete; then
     minor=${version#v1.}
     names=k8s.io/component-base/version
     stamp="-s -w -X $names.gitVersion=$version -X $names.gitMajor=1 -X $names.gitMinor=${minor%%.*}"
-    for program in kube-apiserver:. kubectl:./kubectl; do
+    for program in kube-apiserver:. kubelet:./kubelet kubectl:./kubectl; do
         name=${program%%:*}
         # Two at a time: the linker alone takes 2 GB. No C compiler is needed.
         CGO_ENABLED=0 nice go build -p 2 -trimpath -buildvcs=false -ldflags "$stamp" -o "$folder/$name.new" "${program#*:}" >&2

@@ -1,0 +1,17 @@
+// The kubelet of the same release, as Kubernetes' own cmd/kubelet starts it.
+package main
+
+import (
+	"os"
+
+	"k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/kubernetes/cmd/kubelet/app"
+)
+
+func main() {
+	os.Exit(cli.Run(app.NewKubeletCommand(server.SetupSignalContext())))
+}
