@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from kms.audit.models import AuditRecord
 from tests.kit.tenants import Tenant
 
-NAMED = str(uuid4())
+NAMED = "7d3c5e8a-1f42-4b6d-9c0e-5a8f2b714d96"
 NO_NAMES = [
     "",
     "7",

@@ -142,7 +142,7 @@ def test_a_new_chain_under_another_key_is_found(evidence: Evidence, forgery: str
         evidence.verify()
 
 
-@pytest.mark.parametrize("forgery", set(FORGERIES) - {"cut off", "cut at the start"})
+@pytest.mark.parametrize("forgery", [name for name in FORGERIES if not name.startswith("cut")])
 def test_whoever_gets_the_token_to_sign_a_new_past_meets_the_old_checkpoint(evidence: Evidence, forgery: str) -> None:
     """The worst case: the server itself signs. What was seen before an earlier visit cannot be changed even so."""
     evidence.lines = FORGERIES[forgery](evidence.lines, 10)

@@ -388,7 +388,6 @@ def test_an_address_that_only_the_server_can_reach_is_not_saved_nor_called(
         {"keys": FetchedKeys("https://keys.example/", 1)},
         {"keys": FetchedKeys("https://keys.example/", 10**6)},
     ],
-    ids=str,
 )
 def test_settings_that_would_take_anybody_or_nobody_are_refused(tenant: Tenant, fields: dict[str, Any]) -> None:
     before = App.objects.filter(account=tenant.account).count()

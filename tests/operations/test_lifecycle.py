@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -153,6 +154,7 @@ def test_exporting_takes_the_right_to_export(tenant: Tenant) -> None:
         ("SECRET", b""),
         ("CERTIFICATE", spki(ec_key())),
     ],
+    ids=count(),
 )
 def test_material_that_is_not_what_it_should_be_is_refused_and_leaves_nothing(
     tenant: Tenant, kind: str, material: bytes
