@@ -2,9 +2,9 @@
 package main
 
 import (
+	"context"
 	"os"
 
-	"k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
@@ -12,6 +12,7 @@ import (
 	"k8s.io/kubernetes/cmd/kubelet/app"
 )
 
+// The command itself hears SIGTERM, and a second listener in one process panics.
 func main() {
-	os.Exit(cli.Run(app.NewKubeletCommand(server.SetupSignalContext())))
+	os.Exit(cli.Run(app.NewKubeletCommand(context.Background())))
 }
