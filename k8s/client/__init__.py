@@ -1,4 +1,4 @@
-"""The one REST client that the Kubernetes programs share. It must not know gRPC, Kubernetes or what it is used for."""
+"""The one REST client that the Kubernetes programs share. It must not know gRPC, Kubernetes' objects or its own use."""
 
 from k8s.client.calls import Call
 from k8s.client.client import Client

@@ -1,10 +1,22 @@
-"""One call as its caller sees it: the name it goes by, and when it must be over. In monotonic time: clocks get set."""
+"""One call as its caller sees it: what is asked, the name it goes by, and when it must be over.
+
+In monotonic time: clocks get set.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request, of whichever server. No value of a secret is part of ``path``: paths are logged."""
+
+    path: str
+    content: bytes | None = field(default=None, repr=False)
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import msgspec
 
-from k8s.client.calls import Call
+from k8s.client.calls import Call, Question
 from k8s.client.connections import Answer, Connections
-from k8s.client.credentials import credential_of
+from k8s.client.credentials import Credential, credential_of
 from k8s.client.errors import Bad, Denied, Refused, Unreachable
 from k8s.client.servers import Servers
 from k8s.client.sessions import Sessions
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-_LOGIN = "/sys/v1/session/auth"
 _NOT_NOW = frozenset({429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
 Result = TypeVar("Result")
@@ -51,29 +50,38 @@ class Client:
 
     def call(self, path: str, body: Any, expected: type[Result], *, call: Call | None = None) -> Result:
         """POST ``body`` as JSON, and the answer as ``expected``. Bytes travel as base64, as the server has it."""
+        return self._answered(Question(path, _encode(body)), expected, call)
+
+    def get(self, path: str, expected: type[Result], *, call: Call | None = None) -> Result:
+        return self._answered(Question(path, None, "GET"), expected, call)
+
+    def log_in(self, *, call: Call | None = None) -> None:
+        """See to a session now, so that what stands against a login is told apart from what a later call meets."""
+        self._sessions.header(call or Call.within(self._deadline))
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _answered(self, question: Question, expected: type[Result], call: Call | None) -> Result:
         call = call or Call.within(self._deadline)
-        content = _encode(body)
         header = self._sessions.header(call)
-        answer = self._ask(path, call, header, content)
+        answer = self._ask(question, call, header)
         if answer.status == 401:  # ended, or taken away: a new one may be had
             self._sessions.drop(header)
-            answer = self._ask(path, call, self._sessions.header(call), content)
+            answer = self._ask(question, call, self._sessions.header(call))
         _check(answer)
         try:
             return msgspec.json.decode(answer.body, type=expected)
         except msgspec.MsgspecError as error:
             raise Bad(f"The server's answer is not one of this API: {error}") from None
 
-    def close(self) -> None:
-        self._connections.close()
-
-    def _log_in(self, call: Call, header: str) -> Answer:
-        answer = self._ask(_LOGIN, Call(uuid4(), call.ends_at), header, None)
+    def _log_in(self, call: Call, credential: Credential) -> Answer:
+        answer = self._ask(credential.question(), Call(uuid4(), call.ends_at), credential.header())
         _check(answer)
         event(logger, logging.INFO, "logged in", request=str(call.request_id))
         return answer
 
-    def _ask(self, path: str, call: Call, authorization: str, content: bytes | None) -> Answer:
+    def _ask(self, question: Question, call: Call, authorization: str) -> Answer:
         """The first answer of any server that is more than "not now"."""
         headers = {
             "Authorization": authorization,
@@ -86,7 +94,7 @@ class Client:
                 break
             for address in self._servers.order(time.monotonic()):
                 try:
-                    answer = self._connections.send(address, path, call, headers, content)
+                    answer = self._connections.send(address, question, call, headers)
                 except Unreachable as error:
                     why = f"{address}: {error}"
                 else:

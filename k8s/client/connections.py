@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpcore
 
-from k8s.client.calls import Call
+from k8s.client.calls import Call, Question
 from k8s.client.errors import Bad, Denied, Unreachable
 from k8s.client.files import Stamp, stamp_of
 from k8s.client.settings import CredentialSettings, ServerSettings
 from k8s.client.trust import tls_context
 
 MAX_ANSWER = 4 * 1024 * 1024
-_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=60)
+_TIMED = ("connect", "read", "write", "pool")
+_FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Connections:
         self._files = [Path(name) for name in files if name]
         self._lock = threading.Lock()
         self._stamps: list[Stamp | None] = []
-        self._http: httpx.Client | None = None
-        self._retired: httpx.Client | None = None
+        self._http: httpcore.ConnectionPool | None = None
+        self._retired: httpcore.ConnectionPool | None = None
 
-    def send(self, address: str, path: str, call: Call, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        """One POST to one server. Unreachable without a whole answer within the attempt's and the call's time."""
+    def send(self, address: str, question: Question, call: Call, headers: Mapping[str, str]) -> Answer:
+        """One request to one server. Unreachable without a whole answer within the attempt's and the call's time."""
         seconds = min(self._server.attempt_seconds, call.remaining)
         if seconds <= 0:
             raise Unreachable("there was no time left")
@@ -51,10 +52,14 @@ class Connections:
         http = self._current()
         try:
             with http.stream(
-                "POST", f"{address}{path}", headers=dict(headers), content=body, timeout=seconds
+                question.method,
+                f"{address}{question.path}",
+                headers=list(headers.items()),
+                content=question.content or b"",
+                extensions={"timeout": dict.fromkeys(_TIMED, seconds)},
             ) as response:
-                return Answer(response.status_code, _read(response, ends_at))
-        except httpx.TransportError as error:
+                return Answer(response.status, _read(response, ends_at))
+        except _FAILURES as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from None
 
     def close(self) -> None:
@@ -64,7 +69,7 @@ class Connections:
                     http.close()
             self._http = self._retired = None
 
-    def _current(self) -> httpx.Client:
+    def _current(self) -> httpcore.ConnectionPool:
         stamps = [stamp_of(path) for path in self._files]
         with self._lock:
             # A file that is not there just now is being replaced; what was made from it still holds.
@@ -76,20 +81,22 @@ class Connections:
                 self._retired, self._http, self._stamps = self._http, made, stamps
             return self._http
 
-    def _made(self) -> httpx.Client:
+    def _made(self) -> httpcore.ConnectionPool:
         try:
             context = tls_context(self._server, self._credential)
         except (OSError, ssl.SSLError) as error:
-            names = ", ".join(map(str, self._files))
+            names = ", ".join(map(str, self._files)) or "the authorities that were given"
             raise Denied(f"TLS cannot be set up from {names}: {error.strerror or type(error).__name__}") from None
-        # No proxy and no other surprise from the environment: where keys are concerned the file says it all.
-        return httpx.Client(verify=context, trust_env=False, follow_redirects=False, limits=_LIMITS)
+        # No proxy, redirect or other surprise: where keys are concerned the settings say it all.
+        return httpcore.ConnectionPool(
+            ssl_context=context, max_connections=64, max_keepalive_connections=16, keepalive_expiry=60
+        )
 
 
-def _read(response: httpx.Response, ends_at: float) -> bytes:
+def _read(response: httpcore.Response, ends_at: float) -> bytes:
     """HTTP libraries time each read; an answer that drips takes no longer than any other here."""
     parts, size = [], 0
-    for part in response.iter_raw():
+    for part in response.iter_stream():
         parts.append(part)
         size += len(part)
         if size > MAX_ANSWER:

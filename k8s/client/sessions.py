@@ -32,9 +32,9 @@ class _Session:
 
 
 class Sessions:
-    """One session for all threads. ``log_in`` asks a server, with a login's Authorization header."""
+    """One session for all threads. ``log_in`` asks a server."""
 
-    def __init__(self, credential: Credential, log_in: Callable[[Call, str], Answer]) -> None:
+    def __init__(self, credential: Credential, log_in: Callable[[Call, Credential], Answer]) -> None:
         self._credential = credential
         self._log_in = log_in
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class Sessions:
 
     def _opened(self, call: Call) -> _Session:
         stamp = self._credential.stamp()
-        answer = self._log_in(call, self._credential.header())
+        answer = self._log_in(call, self._credential)
         try:
             opened = msgspec.json.decode(answer.body, type=_Opened)
         except msgspec.MsgspecError:

@@ -14,10 +14,14 @@ _PIN_BYTES = 32
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``addresses``: of one deployment, in order of preference. ``pins``: of public keys (RFC 7469 §2.4)."""
+    """``addresses``: of one deployment, in order of preference. ``pins``: of public keys (RFC 7469 §2.4).
+
+    The authorities are the system's, or those of ``ca_file`` or ``ca`` (the same PEM, in place).
+    """
 
     addresses: tuple[str, ...]
     ca_file: str = ""
+    ca: str = ""
     pins: tuple[str, ...] = ()
     attempt_seconds: float = 1.0
     deadline_seconds: float = 2.5
@@ -27,6 +31,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError("addresses: name at least one server")
         for address in self.addresses:
             _check_address(address)
+        if self.ca_file and self.ca:
+            raise ValueError("ca: give the authorities in ca_file or in ca, not in both")
         for pin in self.pins:
             pin_digest(pin)
         if not 0 < self.attempt_seconds <= self.deadline_seconds <= 60:
@@ -37,6 +43,7 @@ class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """One of three: an API key; a signed token, such as a service account's; a client certificate with its key.
 
     ``app`` is the app's id: needed with a certificate, and with a token whose claims do not tell which app it is for.
+    ``cluster`` is the id of the Kubernetes cluster, as the server knows it, that the token is of.
     """
 
     api_key_file: str = ""
@@ -44,6 +51,7 @@ class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     certificate_file: str = ""
     key_file: str = ""
     app: str = ""
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         kinds = [self.api_key_file, self.token_file, self.certificate_file]
@@ -55,8 +63,11 @@ class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             raise ValueError("app: with a certificate, give the app's id")
         if self.app and self.api_key_file:
             raise ValueError("app: an API key names its app itself")
-        if self.app:
-            _check_id(self.app)
+        if self.cluster and not self.token_file:
+            raise ValueError("cluster: it goes with token_file")
+        for name, text in (("app", self.app), ("cluster", self.cluster)):
+            if text:
+                _check_id(name, text)
 
 
 def pin_digest(pin: str) -> bytes:
@@ -76,12 +87,12 @@ def _check_address(address: str) -> None:
         valid = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:  # a port that is none
         valid = False
-    if not valid or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if not valid or not address.isascii() or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"addresses: {address!r} is not https://HOST[:PORT]")
 
 
-def _check_id(text: str) -> None:
+def _check_id(name: str, text: str) -> None:
     try:
         UUID(text)
     except ValueError:
-        raise ValueError(f"app: {text!r} is not an app's id") from None
+        raise ValueError(f"{name}: {text!r} is not an id") from None

@@ -6,15 +6,12 @@ import hashlib
 import ssl
 from typing import cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from k8s.client.settings import CredentialSettings, ServerSettings, pin_digest
 
 
 def tls_context(server: ServerSettings, credential: CredentialSettings) -> ssl.SSLContext:
     """OSError or ssl.SSLError when a file is not there or not what it should be."""
-    context = ssl.create_default_context(cafile=server.ca_file or None)
+    context = ssl.create_default_context(cafile=server.ca_file or None, cadata=server.ca or None)
     if credential.certificate_file:
         context.load_cert_chain(credential.certificate_file, credential.key_file)
     if server.pins:
@@ -36,5 +33,9 @@ def _pinned(pins: frozenset[bytes]) -> type[ssl.SSLSocket]:
 
 
 def spki_digest(certificate: bytes) -> bytes:
+    # It takes 25 MB, and only those who pin need it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     public = x509.load_der_x509_certificate(certificate).public_key()
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()

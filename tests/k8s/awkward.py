@@ -56,6 +56,7 @@ def breaks_off(request: BaseHTTPRequestHandler) -> None:
     request.close_connection = True
 
 
+LOGINS = "/sys/v1/session/auth"
 LOGIN = says(200, {"access_token": "token", "expires_in": 3600, "token_type": "Bearer", "entity_id": ""})
 
 
@@ -79,6 +80,7 @@ class AwkwardServer(ThreadingHTTPServer):
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.behaviour, self.login = behaviour, login
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         self.over = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -88,7 +90,7 @@ class AwkwardServer(ThreadingHTTPServer):
 
     @property
     def calls(self) -> list[str]:
-        return [path for path, _ in self.asked if path != "/sys/v1/session/auth"]
+        return [path for path, _ in self.asked if not path.startswith(LOGINS)]
 
     @property
     def logins(self) -> int:
@@ -108,9 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: AwkwardServer
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        at_login = self.path == "/sys/v1/session/auth"
+        at_login = self.path.startswith(LOGINS)
         (self.server.login if at_login else self.server.behaviour)(self)
 
     def log_message(self, *_: Any) -> None:

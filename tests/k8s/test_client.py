@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,7 +17,7 @@ import pytest
 
 from k8s.client import Bad, Call, Client, CredentialSettings, Denied, Refused, ServerSettings, Unreachable
 from k8s.client.trust import spki_digest, tls_context
-from tests.acceptance.server import free_port
+from tests.acceptance.server import CHECKOUT, free_port
 from tests.k8s.awkward import AwkwardServer, Behaviour, breaks_off, drips, hangs, says
 from tests.kit.certificates import authority
 from tests.kit.kms_plugin import private
@@ -40,12 +43,13 @@ class Bench:
     def client(self, *addresses: str, ca: bytes = b"", **settings: Any) -> Client:
         bundle = self.folder / "ca.pem"
         bundle.write_bytes(ca or self.root.pem)
+        credential = settings.pop("credential", None)
         server = ServerSettings(
             addresses=addresses or tuple(server.url for server in self.servers),
-            ca_file=str(bundle),
-            **{"attempt_seconds": 0.5, "deadline_seconds": 2.0, **settings},
+            ca=settings.pop("ca_text", ""),
+            **{"ca_file": str(bundle), "attempt_seconds": 0.5, "deadline_seconds": 2.0, **settings},
         )
-        credential = CredentialSettings(api_key_file=str(private(self.folder / "api.key", SECRET)))
+        credential = credential or CredentialSettings(api_key_file=str(private(self.folder / "api.key", SECRET)))
         self._clients.append(Client(server, credential, pause=self.paused.append))
         return self._clients[-1]
 
@@ -239,6 +243,37 @@ def test_another_authority_in_the_file_is_trusted_from_the_next_call_on(bench: B
     assert ask(client) == {"value": "yes"}
 
 
+def test_authorities_may_be_given_in_place(bench: Bench) -> None:
+    bench.server(GOOD)
+    client = bench.client(ca_file="", ca_text=bench.root.pem.decode())
+    assert ask(client) == {"value": "yes"}
+    with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(bench.client(ca_file="", ca_text=authority("Another").pem.decode()))
+    with pytest.raises(Denied, match="the authorities that were given"):
+        ask(bench.client(ca_file="", ca_text="nothing of the kind"))
+
+
+@pytest.mark.parametrize("app", ["", "00000000-0000-4000-8000-00000000000a"])
+def test_a_clusters_token_is_shown_at_its_own_login_and_says_which_cluster(bench: Bench, app: str) -> None:
+    server, cluster = bench.server(GOOD), "00000000-0000-4000-8000-00000000000c"
+    token = private(bench.folder / "token", "header.payload.signature")
+    client = bench.client(credential=CredentialSettings(token_file=str(token), cluster=cluster, app=app))
+    client.log_in()
+    assert (server.logins, server.calls) == (1, [])
+    path, headers = server.asked[0]
+    assert (path, headers["authorization"]) == ("/sys/v1/session/auth/kubernetes", "Bearer header.payload.signature")
+    assert json.loads(server.bodies[0]) == {"cluster_id": cluster, **({"app_id": app} if app else {})}
+    assert ask(client) == {"value": "yes"}
+    assert server.logins == 1
+
+
+def test_the_client_does_not_weigh_what_only_pins_need() -> None:
+    """The agent, which imports it, has 40 MB for all."""
+    program = "import sys, k8s.client; print([name for name in ('cryptography', 'httpx') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_a_file_of_authorities_that_is_none_is_said_so(bench: Bench) -> None:
     bench.server(GOOD)
     with pytest.raises(Denied, match=r"ca\.pem"):
@@ -264,10 +299,14 @@ def test_a_file_of_authorities_that_is_none_is_said_so(bench: Bench) -> None:
         lambda: CredentialSettings(certificate_file="a", app="00000000-0000-4000-8000-000000000000"),
         lambda: CredentialSettings(certificate_file="a", key_file="b"),
         lambda: CredentialSettings(token_file="a", app="the app"),
+        lambda: CredentialSettings(token_file="a", cluster="the cluster"),
+        lambda: CredentialSettings(api_key_file="a", cluster="00000000-0000-4000-8000-000000000000"),
+        lambda: ServerSettings(addresses=("https://kms.example",), ca_file="ca.pem", ca="-----BEGIN"),
+        lambda: ServerSettings(addresses=("https://schlüssel.example",)),
     ],
 )
 def test_settings_that_make_no_sense_are_none(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match=r"addresses|pins|seconds|credential|exactly one|together|app"):
+    with pytest.raises(ValueError, match=r"addresses|pins|seconds|credential|exactly one|together|app|cluster|ca:"):
         make()
 
 
