@@ -131,7 +131,7 @@ class ApiServer(Process):
 
     def __init__(self, binaries: Path, folder: Path, etcd: Etcd, keys: Path, *options: str) -> None:
         super().__init__(folder)
-        self._binaries, self._etcd, self._keys, self._options = binaries, etcd, keys, options
+        self.binaries, self._etcd, self._keys, self._options = binaries, etcd, keys, options
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self._token = secrets.token_hex(16)
@@ -149,7 +149,7 @@ class ApiServer(Process):
     def command(self) -> list[str]:
         encryption = self.folder / "encryption.json"
         return [
-            str(self._binaries / "kube-apiserver"),
+            str(self.binaries / "kube-apiserver"),
             f"--etcd-servers={self._etcd.url}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
@@ -202,7 +202,7 @@ class ApiServer(Process):
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         done = subprocess.run(
             [
-                str(self._binaries / "kubectl"),
+                str(self.binaries / "kubectl"),
                 f"--server={self.url}",
                 f"--token={self._token}",
                 f"--certificate-authority={self.folder / 'tls' / 'apiserver.crt'}",
@@ -218,6 +218,18 @@ class ApiServer(Process):
         )
         assert done.returncode == 0, f"kubectl {arguments[0]}: {done.stderr}"
         return done.stdout
+
+    def kubeconfig(self) -> dict[str, Any]:
+        """Its administrator's, for programs that take a file."""
+        here = {"server": self.url, "certificate-authority": str(self.folder / "tls" / "apiserver.crt")}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "cluster", "cluster": here}],
+            "users": [{"name": "admin", "user": {"token": self._token}}],
+            "contexts": [{"name": "admin", "context": {"cluster": "cluster", "user": "admin"}}],
+            "current-context": "admin",
+        }
 
     # -- secrets ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,3 @@
+module keystead.test/probe
+
+go 1.24
