@@ -21,7 +21,7 @@ from accounts import addresses, app_tokens, passwords
 from accounts.errors import NotAuthenticated
 from accounts.jwt_bearer import TokenCredential, looks_like_token
 from accounts.models import App, AppCredential, CredentialKind, Session, User
-from accounts.principal import ANONYMOUS, AuthenticationMethod, Principal, PrincipalKind
+from accounts.principal import ANONYMOUS, AuthenticationMethod, ClusterLogin, Principal, PrincipalKind
 from accounts.row_seals import verified
 from accounts.validity import credentials_of, end_of
 
@@ -179,7 +179,14 @@ def principal_of_session(session: Session, version: int | None = None) -> Princi
         proof_version=version,
         provider=session.provider_id,
         certificate=None if session.certificate is None else bytes(session.certificate),
+        opened_by=_opened_by(session),
     )
+
+
+def _opened_by(session: Session) -> ClusterLogin | None:
+    if session.cluster is None or session.binding is None:
+        return None
+    return ClusterLogin(session.cluster, session.binding, session.cluster_trust or 0)
 
 
 def authenticate(header: str | None, now: datetime) -> Principal:

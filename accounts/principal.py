@@ -26,11 +26,21 @@ class AuthenticationMethod(StrEnum):
     LDAP = "ldap"
     OIDC = "oidc"
     SAML = "saml"
+    KUBERNETES = "kubernetes"
 
     @property
     def asks_second_factor(self) -> bool:
         """A password is guessed and stolen, whoever checks it; other providers see to second factors themselves."""
         return self in (AuthenticationMethod.PASSWORD, AuthenticationMethod.LDAP)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterLogin:
+    """By what a pod came in: the cluster, the binding, and the version of what was taken of the cluster then."""
+
+    cluster: UUID
+    binding: UUID
+    trust_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,8 @@ class Principal:
     proven (a session keeps the time of its login); ``expires_at`` ends a session. Both are in the database's clock.
     ``proof_version`` is the fact version of ``proof_subject`` that the credential was checked at (None: not checked
     against rows, as for the anonymous principal). ``provider`` is the account's identity provider that vouched, and
-    ``certificate`` the SHA-256 of the TLS certificate that must come with every call.
+    ``certificate`` the SHA-256 of the TLS certificate that must come with every call. ``opened_by`` is set where a pod
+    came in, and holds as long as what it names stays as it was.
     """
 
     kind: PrincipalKind
@@ -54,6 +65,7 @@ class Principal:
     proof_version: int | None = None
     provider: UUID | None = None
     certificate: bytes | None = None
+    opened_by: ClusterLogin | None = None
 
     @property
     def proof_subject(self) -> UUID:

@@ -45,12 +45,12 @@ def issue(
 ) -> tuple[Session, str]:
     """A new session and its bearer token, which is shown once and kept as a digest.
 
-    It carries the principal's provider and certificate, and what else of a session it continues (``carried``). It ends
-    no later than the proof it came from (``principal.expires_at``), and a person's proof is good for the length of one
-    session: an app can show its own again at any time, a stolen session must end.
+    It carries the principal's provider, certificate and cluster, and what else of a session it continues
+    (``carried``). It ends no later than the proof it came from (``principal.expires_at``), and a person's proof is good
+    for the length of one session: an app can show its own again at any time, a stolen session must end.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    is_app = principal.kind is PrincipalKind.APP
+    is_app, opened_by = principal.kind is PrincipalKind.APP, principal.opened_by
     proof_ends_at = _end_of_proof(principal, proven_at)
     session = Session.objects.create(
         token_digest=digest(token),
@@ -63,6 +63,9 @@ def issue(
         proof_ends_at=proof_ends_at,
         provider_id=principal.provider,
         certificate=principal.certificate,
+        cluster=None if opened_by is None else opened_by.cluster,
+        binding=None if opened_by is None else opened_by.binding,
+        cluster_trust=None if opened_by is None else opened_by.trust_version,
         created_at=now,
         client_ip=client_ip,
         **carried,

@@ -25,6 +25,8 @@ from accounts.models import (
     Group,
     GroupMembership,
     GroupRoleGrant,
+    KubernetesBinding,
+    KubernetesCluster,
     Membership,
     PasswordLogin,
     Role,
@@ -93,16 +95,18 @@ def read_versions(subjects: Iterable[UUID]) -> Versions:
 
 def subjects_of(principal: Principal) -> list[UUID]:
     """Everything whose change can change what this principal may do."""
-    return [s for s in (principal.id, principal.account, principal.session) if s is not None]
+    cluster = None if principal.opened_by is None else principal.opened_by.cluster
+    return [s for s in (principal.id, principal.account, principal.session, cluster) if s is not None]
 
 
 def known_of(principal: Principal, versions: Versions | None = None) -> Known:
     """The facts of a principal, read now; ``versions`` when the caller holds them locked already. RowsForged."""
-    shared = {s: v for s, v in (versions or {}).items() if s == principal.account}
+    many_share = (principal.account, principal.opened_by and principal.opened_by.cluster)
+    shared = {s: v for s, v in (versions or {}).items() if s in many_share}
     rows = verified(subjects_of(principal), at=shared)
     versions = rows.versions if versions is None else versions
     session = rows.first(Session, principal.session)
-    ended = _session_forbids(principal, session)
+    ended = (*_session_forbids(principal, session), *_cluster_forbids(principal, rows))
     if principal.kind is PrincipalKind.APP:
         return _known_of_app(principal, rows, versions, ended)
     if principal.kind is PrincipalKind.USER:
@@ -126,6 +130,18 @@ def _session_forbids(principal: Principal, session: Session | None) -> tuple[For
     if principal.session is None:
         return ()
     return (_ENDED,) if session is None or session.terminated_at is not None else ()
+
+
+def _cluster_forbids(principal: Principal, rows: Verified) -> tuple[Forbid, ...]:
+    """Whom a cluster's binding let in stays as long as it would let the same in again."""
+    opened = principal.opened_by
+    if opened is None:
+        return ()
+    cluster = rows.first(KubernetesCluster, opened.cluster)
+    bindings = rows.of(KubernetesBinding, opened.cluster)
+    bound = any(row.id == opened.binding and row.app_id == principal.id for row in bindings)
+    unchanged = cluster is not None and cluster.enabled and cluster.trust_version == opened.trust_version
+    return () if bound and unchanged else (_ENDED,)
 
 
 def _known_of_app(principal: Principal, rows: Verified, versions: Versions, forbids: tuple[Forbid, ...]) -> Known:

@@ -281,7 +281,9 @@ CATALOGUE: Mapping[Permission, PermissionSpec] = MappingProxyType(
         Permission.EXPIRY_ALERTS: PermissionSpec(_A, "manage alerts on keys that expire"),
         Permission.REPLICATION_MANAGE: PermissionSpec(_A, "manage replication"),
         Permission.AUTHENTICATION_MANAGE: PermissionSpec(
-            _A, "change how people log in: second factors, identity providers", sensitive=True
+            _A,
+            "change how people and pods log in: second factors, providers, Kubernetes clusters",
+            sensitive=True,
         ),
         Permission.USER_GET: PermissionSpec(_A, "see the account's users"),
         Permission.USER_INVITE: PermissionSpec(_A, "invite users to the account", _all(Permission.USER_GET)),

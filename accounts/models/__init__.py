@@ -1,5 +1,6 @@
 """WHO, as rows: tenants, people, programs, and how they prove themselves. Rules about them live in policies."""
 
+from accounts.models.clusters import KubernetesBinding, KubernetesCluster
 from accounts.models.factors import (
     ChallengePurpose,
     FactorChallenge,
@@ -80,6 +81,8 @@ __all__ = [
     "GroupRole",
     "GroupRoleGrant",
     "IdentityProvider",
+    "KubernetesBinding",
+    "KubernetesCluster",
     "Membership",
     "NewsPurpose",
     "OneTimeCode",

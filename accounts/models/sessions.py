@@ -14,9 +14,13 @@ from accounts.models.tenants import Account
 from accounts.sealed_tables import part_of
 
 
-@part_of("id")
+@part_of("id", later={"cluster": None, "binding": None, "cluster_trust": None})
 class Session(models.Model):
-    """A login. Only a digest of the bearer token is kept."""
+    """A login. Only a digest of the bearer token is kept.
+
+    ``cluster``, ``binding`` and ``cluster_trust`` say by what a pod came in (accounts.principal.ClusterLogin). They are
+    no foreign keys: a login holds the versions of these rows, and must not wait for their locks as well.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     token_digest = models.BinaryField(max_length=32, unique=True)
@@ -26,6 +30,9 @@ class Session(models.Model):
     method = models.CharField(max_length=32)
     provider = models.ForeignKey(IdentityProvider, null=True, on_delete=models.CASCADE, related_name="sessions")
     certificate = models.BinaryField(null=True, max_length=32, help_text="SHA-256 of the certificate it is bound to")
+    cluster = models.UUIDField(null=True)
+    binding = models.UUIDField(null=True)
+    cluster_trust = models.PositiveIntegerField(null=True)
     second_factor = models.CharField(max_length=8, blank=True, default="")
     second_factor_at = models.DateTimeField(null=True)
     factors_unlocked_until = models.DateTimeField(null=True, help_text="while factors may be added and removed")

@@ -13,6 +13,7 @@ from kms.api.wire import (
     apps,
     attestation,
     auth_config,
+    auth_kubernetes,
     batch,
     client_configurations,
     copies,
@@ -26,6 +27,7 @@ from kms.api.wire import (
     finding,
     groups,
     inspection,
+    kubernetes,
     ldap,
     lifecycle,
     logging_configs,
@@ -50,6 +52,7 @@ from kms.api.wire.base import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
+    *auth_kubernetes.ENDPOINTS,
     *session_lists.ENDPOINTS,
     *discovery.ENDPOINTS,
     *second_factors.ENDPOINTS,
@@ -86,6 +89,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *saml.ENDPOINTS,
     *external_roles.ENDPOINTS,
     *ldap.ENDPOINTS,
+    *kubernetes.ENDPOINTS,
 )
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 

@@ -102,6 +102,13 @@ ALLOWED_DETAILS = frozenset(
         "asked",
         "facts",
         "repeats",
+        "cluster",
+        "namespace",
+        "service_account",
+        "pod",
+        "pod_uid",
+        "node",
+        "app",
     }
 )
 

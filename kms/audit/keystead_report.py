@@ -62,6 +62,8 @@ _OF_NOUNS = {
     "external-role": "roles",
     "account": "settings",
     "provider": "settings",
+    "cluster": "settings",
+    "binding": "programs",
     "log-sink": "settings",
     "record": "record",
 }

@@ -261,6 +261,11 @@ def _names(given: Iterable[str], what: str, most: int, *, least: int = 1) -> lis
 def _keys(wanted: StoredKeys | FetchedKeys, now: datetime) -> Config:
     if isinstance(wanted, StoredKeys):
         return {"kind": "stored", "keys": _stored(wanted)}
+    return fetched_keys(wanted, now)
+
+
+def fetched_keys(wanted: FetchedKeys, now: datetime) -> Config:
+    """Where a key set is fetched from, or ParameterInvalid."""
     if not MIN_CACHE_SECONDS <= wanted.cache_seconds <= MAX_CACHE_SECONDS:
         raise ParameterInvalid(f"cache_duration is {MIN_CACHE_SECONDS} to {MAX_CACHE_SECONDS} seconds")
     try:

@@ -145,6 +145,8 @@ _NOUNS = {
     "app": "The app does not exist",
     "user": "The user does not exist in this account",
     "role": "The role does not exist",
+    "cluster": "The Kubernetes cluster does not exist",
+    "binding": "The binding does not exist",
     "account": "The account does not exist",
     "approval": "The request for approval does not exist",
     "session": "The session does not exist or has ended",

@@ -19,6 +19,7 @@ from accounts.models import ExternalRole, IdentityProvider, Role, Session, TotpD
 from kms.api.routes import ENDPOINTS
 from kms.audit.entry import entry_id
 from kms.audit.models import AuditRecord, LogSink
+from tests.kit.clusters import bind, new_cluster
 from tests.kit.quorums import ask
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant
 
@@ -257,6 +258,7 @@ def test_another_accounts_ids_are_not_found_on_every_route(someone: Tenant, clie
         "entry_id": entry_id(AuditRecord.objects.filter(account_id=someone.account.id).earliest("sequence").sequence),
         "tile": "5/999",  # tiles are the deployment's, whoever asks: this is one that is not there
         **directory(someone),
+        **cluster_of(someone),
     }
     before = AuditRecord.objects.filter(account_id=someone.account.id).count()
     for endpoint in PROTECTED:
@@ -282,6 +284,11 @@ def directory(tenant: Tenant) -> dict[str, uuid.UUID]:
     provider = IdentityProvider.objects.create(account=tenant.account, kind="ldap", name="directory")
     role = ExternalRole.objects.create(account=tenant.account, provider=provider, name="cn=custodians")
     return {"provider_id": provider.id, "ldap_id": provider.id, "external_role_id": role.id}
+
+
+def cluster_of(tenant: Tenant) -> dict[str, uuid.UUID]:
+    cluster = new_cluster(tenant)
+    return {"cluster_id": cluster.id, "binding_id": bind(tenant, cluster, "shop", "payments").id}
 
 
 def open_session(tenant: Tenant) -> uuid.UUID:

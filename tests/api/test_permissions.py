@@ -49,8 +49,10 @@ from tests.api.test_bad_input import login
 from tests.api.test_edges import body_for, states
 from tests.crypto.test_hierarchical import XPUB_1, base58check
 from tests.kit.approvals import deletion, give
+from tests.kit.clusters import bind, new_cluster
 from tests.kit.quorums import guard_group, users
 from tests.kit.tenants import PASSWORD, Tenant, new_tenant, new_user, unique, user_principal
+from tests.kit.tokens import CLUSTER, jwk, rsa_key
 
 DATA = base64.b64encode(b"sixteen bytes ok").decode()
 
@@ -254,6 +256,28 @@ def spare_provider(world: World) -> dict[str, str]:
     return {"provider_id": str(row.id)}
 
 
+def cluster_body(_world: World) -> dict[str, Any]:
+    return {
+        "name": unique("cluster"),
+        "issuer": CLUSTER,
+        "audience": "kms",
+        "jwks": {"keys": [jwk(rsa_key(), kid="a")]},
+    }
+
+
+def spare_cluster(world: World) -> dict[str, str]:
+    return {"cluster_id": str(new_cluster(world.tenant).id)}
+
+
+def spare_binding(world: World) -> dict[str, str]:
+    row = bind(world.tenant, new_cluster(world.tenant), "shop", "payments")
+    return {"cluster_id": str(row.cluster_id), "binding_id": str(row.id)}
+
+
+def binding_body(world: World) -> dict[str, Any]:
+    return {"namespace": "shop", "service_account": "payments", "app_id": str(world.tenant.app.id)}
+
+
 def role_body(world: World) -> dict[str, Any]:
     return {"name": unique("group"), "kind": "oidc-group", "source_id": spare_provider(world)["provider_id"]}
 
@@ -328,6 +352,16 @@ CASES: dict[str, Case] = {
     "GetIdentityProvider": Case("alice", 404, path=spare_provider),
     "UpdateIdentityProvider": Case("alice", 404, path=spare_provider, body=lambda _w: {"name": "changed"}),
     "DeleteIdentityProvider": Case("alice", 404, path=spare_provider),
+    "ListKubernetesClusters": Case("alice", outside=200),
+    "CreateKubernetesCluster": Case("alice", outside=201, body=cluster_body),
+    "GetKubernetesCluster": Case("alice", 404, path=spare_cluster),
+    "UpdateKubernetesCluster": Case("alice", 404, path=spare_cluster, body=lambda _w: {"enabled": False}),
+    "DeleteKubernetesCluster": Case("alice", 404, path=spare_cluster),
+    "TestKubernetesToken": Case("alice", 404, path=spare_cluster, body=lambda _w: {"token": "a.b.c"}),
+    "ListKubernetesBindings": Case("alice", 404, path=spare_cluster),
+    "CreateKubernetesBinding": Case("alice", 404, path=spare_cluster, body=binding_body),
+    "GetKubernetesBinding": Case("alice", 404, path=spare_binding),
+    "DeleteKubernetesBinding": Case("alice", 404, path=spare_binding),
     "ListExternalRoles": Case("alice", 200, 200),
     "CreateExternalRole": Case("alice", body=role_body),
     "GetExternalRole": Case("alice", 200, path=spare_role),
@@ -490,6 +524,7 @@ ELSEWHERE = {
     "ProcessInvite",
     "DeleteAccount",
     "Authenticate",
+    "AuthenticateKubernetes",
     "GetPubkey",
     "SamlSpMetadata",
     "AuthDiscover",

@@ -31,6 +31,8 @@ from accounts.models import (
     GroupMembership,
     GroupRoleGrant,
     IdentityProvider,
+    KubernetesBinding,
+    KubernetesCluster,
     Membership,
     OneTimeCode,
     RecoveryCode,
@@ -46,6 +48,7 @@ from kms.objects.models import SecurityObject
 from policies.facts import read_versions
 from policies.models import AccountPolicy, Approval, ApprovalRequest, GroupPolicy
 from tests.architecture.source import ROOT
+from tests.kit.clusters import bind, new_cluster
 from tests.kit.tenants import Tenant, new_tenant
 
 READERS = ("policies/facts.py", "policies/demand_rows.py", "kms/operations/caches.py", "kms/objects/snapshot.py")
@@ -78,6 +81,8 @@ SUBJECTS = {
     "policies_approvalrequest": "id",
     "policies_approval": "request_id",
     "objects_securityobject": "id",
+    "accounts_kubernetescluster": "id",
+    "accounts_kubernetesbinding": "cluster_id",
 }
 
 
@@ -153,6 +158,11 @@ def _fido(tenant: Tenant) -> Any:
         user_id=tenant.alice.id, name="key", protocol="fido2", credential_id=uuid4().bytes, public_key=b"cose"
     )
     return FidoCredential.objects.filter(user_id=tenant.alice.id)
+
+
+def _binding(tenant: Tenant) -> Row:
+    cluster = new_cluster(tenant)
+    return KubernetesBinding.objects.filter(id=bind(tenant, cluster, "shop", "payments").id), cluster.id
 
 
 def _role(tenant: Tenant) -> ExternalRole:
@@ -281,6 +291,8 @@ ROWS: dict[str, Callable[[Tenant], Row]] = {
     "policies_approvalrequest": lambda t: of(ApprovalRequest, _request(t).id),
     "policies_approval": _vote,
     "objects_securityobject": lambda t: of(SecurityObject, _object(t)),
+    "accounts_kubernetescluster": lambda t: of(KubernetesCluster, new_cluster(t).id),
+    "accounts_kubernetesbinding": _binding,
 }
 
 

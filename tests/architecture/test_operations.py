@@ -105,11 +105,13 @@ _MORE: dict[str, dict[str, Any]] = {
     "LdapSearch": {"filters": [{"name": "cn", "value": "x"}], "scope": "whole-subtree"},
     "CreateApprovalRequest": {"method": "GET", "operation": f"/crypto/v1/keys/{ONE}"},
     "CreateApp": {"name": "a", "add_groups": {str(ONE): []}},
+    "CreateKubernetesCluster": {"jwks": {"url": "https://k8s.example/openid/v1/jwks"}},
 }
 
 
 # Paths with more than ids in them, and queries that a route does not do without.
 _PATHS = {"GetTile": {"tile": "0/000"}}
+_CREDENTIALS = {"AuthenticateKubernetes": "Bearer a.b.c"}
 _QUERIES = {
     "ExplainAccess": {"permission": "object.get"},
     "ProveGrowth": {"size": "1"},
@@ -152,7 +154,7 @@ def test_every_endpoint_makes_a_command_that_has_an_operation(endpoint: Endpoint
     user = Principal(PrincipalKind.USER, ONE, ONE, AuthenticationMethod.PASSWORD)
     query = _QUERIES.get(endpoint.operation, {})
     path = dict.fromkeys(names, str(ONE)) | _PATHS.get(endpoint.operation, {})
-    call = WireCall(path, query, body_of(endpoint), "Basic YTpi", user)
+    call = WireCall(path, query, body_of(endpoint), _CREDENTIALS.get(endpoint.operation, "Basic YTpi"), user)
     command = endpoint.to_command(call)
     assert operation_of(command).command is type(command)
 

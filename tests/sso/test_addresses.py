@@ -15,7 +15,8 @@ import pytest
 from accounts import jwks, revocation
 from accounts.clock import clock
 from accounts.jwks import FetchedKeys, KeysUnavailable
-from accounts.models import AppCredential, IdentityProvider
+from accounts.kubernetes_login import keys_of
+from accounts.models import AppCredential, IdentityProvider, KubernetesCluster
 from accounts.principal import ANONYMOUS, AuthenticationMethod
 from accounts.sessions import issue
 from kms.api.routes import ENDPOINTS
@@ -103,6 +104,12 @@ SETTINGS: dict[str, Setting] = {
         },
         201,
     ),
+    "WireJwks.url": Setting(
+        "POST",
+        "/sys/v1/kubernetes/clusters",
+        lambda url: {"name": unique("cluster"), "issuer": "https://issuer.example.org", "jwks": {"url": url}},
+        201,
+    ),
     "config.issuer": Setting("POST", _PROVIDERS, lambda url: openid({"issuer": url}), 201),
     **{
         f"config.{name}": Setting("POST", _PROVIDERS, openid_with(name), 201)
@@ -127,6 +134,8 @@ NEVER_CALLED = {
     "NewProvider.icon_url": "browsers show it",
     "ChangedProvider.icon_url": "browsers show it",
     "SignedJwt.valid_issuers": "compared with a token's",
+    "NewClusterRequest.issuer": "compared with a token's",
+    "ClusterRequest.issuer": "compared with a token's",
     "OauthConfig.redirect_uris": "refused: apps do not log people in here",
     "TlsConfig.validate_hostname": "a flag",
     "AppRequest.ip_address_policy": "who may call us",
@@ -259,6 +268,10 @@ def use_everything(tenant: Tenant) -> Iterator[str]:
         with pytest.raises(KeysUnavailable):
             keys.keys(credential.config["keys"]["url"], None, 300)
         yield credential.kind
+    for cluster in KubernetesCluster.objects.filter(account=tenant.account):
+        with pytest.raises(KeysUnavailable):
+            keys_of(cluster, None)
+        yield cluster.name
 
 
 @pytest.mark.parametrize("url", [*FORBIDDEN_URLS, *RESOLVED_URLS])

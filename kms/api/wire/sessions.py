@@ -122,7 +122,7 @@ def _credential(call: WireCall) -> Any:
     raise NotAuthenticated("no-credential", "Give an e-mail and password, or an API key, as Basic authorization")
 
 
-def _logged_in(result: LoggedIn) -> AuthResponse:
+def logged_in(result: LoggedIn) -> AuthResponse:
     owned = [] if result.offer is None else webauthn.owned_of(result.offer)
     return AuthResponse(
         token_type="Bearer",  # noqa: S106 - the kind of token
@@ -141,12 +141,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_PATH}/auth",
         lambda call: LogIn(_credential(call)),
-        _logged_in,
+        logged_in,
         body=AuthRequest,
         optional_body=True,
         anonymous=True,
     ),
-    Endpoint("Reauthenticate", "POST", f"{_PATH}/reauth", lambda _call: Reauthenticate(), _logged_in),
+    Endpoint("Reauthenticate", "POST", f"{_PATH}/reauth", lambda _call: Reauthenticate(), logged_in),
     Endpoint("Refresh", "POST", f"{_PATH}/refresh", lambda _call: RefreshSession(), nothing, status=204),
     Endpoint("Terminate", "POST", f"{_PATH}/terminate", lambda _call: TerminateSession(), nothing, status=204),
     Endpoint(

@@ -93,6 +93,8 @@ _NOUNS: Mapping[str, str | Promise] = {
     "provider": _("an identity provider"),
     "second-factor": _("a second factor"),
     "external-role": _("an external role"),
+    "cluster": _("a Kubernetes cluster"),
+    "binding": _("a binding of a service account"),
 }
 _SAID = frozenset({"permission", "subject"})
 
