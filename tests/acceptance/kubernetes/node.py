@@ -78,25 +78,25 @@ class Memory(NamedTuple):
 
 
 class Node(Process):
-    """Its name is that of its folder. The kubelet is the cluster's administrator: what nodes may do is no matter here."""
+    """Its name is that of its folder. The kubelet is the cluster's administrator: what it may do is no matter."""
 
     def __init__(self, folder: Path, api: ApiServer, images: Sequence[Path], sandbox: str) -> None:
         super().__init__(folder)
         self.name = folder.name
         self._api, self._images, self._sandbox = api, images, sandbox
-        self._control = f"keystead-node-{secrets.token_hex(4)}"
+        self.control = f"keystead-node-{secrets.token_hex(4)}"
         self._runs = 0
 
     def start(self, *, wait: bool = True) -> None:
         self._configure()
         for hierarchy in _hierarchies():
-            (hierarchy / self._control / "node").mkdir(parents=True, exist_ok=True)
+            (hierarchy / self.control / "node").mkdir(parents=True, exist_ok=True)
         super().start(wait=wait)
 
     def command(self) -> list[str]:
         # The first process of the namespaces dies with `unshare`, and `unshare` with the thread that started it.
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        control = _hierarchy("pids") / self._control / "node"
+        control = _hierarchy("pids") / self.control / "node"
         arguments = [self.folder, control, self._api.binaries / "kubelet", *self._images]
         shell = ["sh", "-euc", START, "node", *map(str, arguments)]
         return ["setpriv", "--pdeathsig", "KILL", "--", *namespaces, *shell]
@@ -213,7 +213,7 @@ class Node(Process):
             "kind": "KubeletConfiguration",
             "containerRuntimeEndpoint": f"unix://{self.folder / 'containerd.sock'}",
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{self._control}",
+            "cgroupRoot": f"/{self.control}",
             "failCgroupV1": False,
             "enforceNodeAllocatable": [],
             "localStorageCapacityIsolation": False,
@@ -238,19 +238,19 @@ class Node(Process):
         return str(status["containerID"]).removeprefix("containerd://")
 
     def _group(self, controller: str, container: str) -> Path:
-        found = next((_hierarchy(controller) / self._control).rglob(container), None)
+        found = next((_hierarchy(controller) / self.control).rglob(container), None)
         assert found is not None, f"no control group of {container}"
         return found
 
     def _processes(self) -> list[int]:
-        root = _hierarchy("pids") / self._control
+        root = _hierarchy("pids") / self.control
         return [process for path in root.rglob("cgroup.procs") for process in _members(path.parent)]
 
     def _released(self) -> bool:
         """All of its control groups are gone, which those with a process in them never are."""
         for hierarchy in _hierarchies():
-            folders = [path for path in (hierarchy / self._control).rglob("*") if path.is_dir()]
-            for folder in (*sorted(folders, reverse=True), hierarchy / self._control):
+            folders = [path for path in (hierarchy / self.control).rglob("*") if path.is_dir()]
+            for folder in (*sorted(folders, reverse=True), hierarchy / self.control):
                 try:
                     folder.rmdir()
                 except FileNotFoundError:
