@@ -15,6 +15,12 @@ need npm npm
 need go golang
 need etcd etcd-server
 need faketime faketime
+# Containers are made by root only; their tests say so elsewhere.
+if [ "$(id -u)" = 0 ]; then
+    need containerd containerd
+    need runc runc
+    need mmdebstrap mmdebstrap
+fi
 
 # Chromium without windows, where the distribution has it apart: it is quicker, and tests do with the other.
 quicker() {
