@@ -1,1 +1,1 @@
-"""The agent in a pod: fetches the pod's secrets and keeps them where the application looks for them."""
+"""The agent in a pod: it fetches the pod's secrets, writes them where the application looks, and keeps them fresh."""
