@@ -32,6 +32,7 @@ MENU: tuple[tuple[str | Promise, Sequence[Entry]], ...] = (
             Entry("objects", "key-round", _("Security objects")),
             Entry("groups", "folder-lock", _("Groups")),
             Entry("apps", "app-window", _("Apps")),
+            Entry("kubernetes-clusters", "boxes", _("Kubernetes")),
         ),
     ),
     (

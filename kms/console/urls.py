@@ -14,6 +14,7 @@ from kms.console.errors import unknown
 from kms.console.explaining import screens as explaining
 from kms.console.finding import screens as finding
 from kms.console.groups import screens as groups
+from kms.console.kubernetes import screens as kubernetes
 from kms.console.making import screens as making
 from kms.console.objects import screens as objects
 from kms.console.profile import screens as profile
@@ -32,6 +33,7 @@ SCREENS: tuple[Screen, ...] = (
     *making.SCREENS,
     *groups.SCREENS,
     *apps.SCREENS,
+    *kubernetes.SCREENS,
     *users.SCREENS,
     *roles.SCREENS,
     *quorums.SCREENS,

@@ -23,6 +23,8 @@ from kms.operations.copying import CopyObject
 from kms.operations.cryptographic import Encrypt
 from kms.operations.errors import AccessDenied
 from kms.operations.executor import execute
+from kms.operations.kubernetes_bindings import CreateBinding
+from kms.operations.kubernetes_clusters import CreateCluster, PastedKeys
 from kms.operations.lifecycle import RevokeObject
 from kms.operations.making import ObjectTemplate
 from kms.operations.managed_object import ObjectView
@@ -37,6 +39,7 @@ from tests.console.settings_data import settings_of
 from tests.kit.approvals import GUARDED, form
 from tests.kit.quorums import guard_group, users
 from tests.kit.tenants import Tenant, new_tenant, unique
+from tests.kit.tokens import CLUSTER, jwk, rsa_key
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def new_world() -> World:
     _usage(tenant, ids["key_id"])
     ids |= _people(tenant)
     ids |= settings_of(tenant)
+    ids |= _cluster(tenant)
     ids |= _evidence(tenant)
     return World(tenant, {name: value for name, value in ids.items() if value is not None})
 
@@ -92,6 +96,15 @@ def _usage(tenant: Tenant, key: uuid.UUID) -> None:
         execute(tenant.app, Encrypt(ObjectRef(id=key), "AES", CipherParameters("CBC"), text))
     with suppress(AccessDenied):
         execute(tenant.app, Encrypt(ObjectRef(name="archive 2023"), "AES", CipherParameters("CBC"), b"four"))
+
+
+def _cluster(tenant: Tenant) -> dict[str, uuid.UUID]:
+    """A cluster whose pods come in: those of one service account, and all others of a namespace."""
+    keys = PastedKeys((jwk(rsa_key(), kid="key-1"),))
+    cluster = execute(tenant.alice, CreateCluster("production", CLUSTER, keys, description="Runs the shop."))
+    binding = execute(tenant.alice, CreateBinding(cluster.id, "shop", "payments", tenant.app.id))
+    execute(tenant.alice, CreateBinding(cluster.id, "reports", "*", tenant.app.id))
+    return {"cluster_id": cluster.id, "binding_id": binding.id}
 
 
 def _evidence(tenant: Tenant) -> dict[str, uuid.UUID]:

@@ -21,6 +21,7 @@ ACTIONS = (
     Entry("import-object", "upload", _("Import a key, secret or certificate")),
     Entry("new-group", "plus", _("New group")),
     Entry("new-app", "plus", _("New app")),
+    Entry("new-kubernetes-cluster", "plus", _("New Kubernetes cluster")),
     Entry("invite-user", "user-plus", _("Invite a user")),
     Entry("new-role", "plus", _("New role")),
     Entry("profile", "circle-user-round", _("Your profile")),
