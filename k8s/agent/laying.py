@@ -128,10 +128,10 @@ class Layer:
             return None
 
     def _fatal(self, content: Content, values: Mapping[str, Value]) -> bool:
-        """A template may fail for want of what it could do without, as long as something is wanting."""
+        """A template may fail for want of something optional, as long as that is wanting."""
         named = _named(content)
         if not named:
-            return all(key in values for key in self._delivery.secrets)
+            return all(key in values or source.required for key, source in self._delivery.secrets.items())
         return any(self._delivery.secrets[key].required for key in named)
 
 
