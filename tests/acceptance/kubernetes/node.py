@@ -14,18 +14,19 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.acceptance.kubernetes import control_groups
 from tests.acceptance.kubernetes.cluster import ApiServer, Process, within
 from tests.kit.kms_plugin import private
 
-CONTROL = Path("/sys/fs/cgroup")
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "setpriv", "unshare")
 
 # $1 folder, $2 control group, $3 kubelet; the rest are images.
 #
-# What the programs keep in fixed places of the machine goes to memory of this namespace. The kubelet wants some of the
-# kernel's settings changed, for the whole machine: it finds them as it likes them, in files laid over the true ones.
+# What the programs keep in fixed places of the machine goes to memory of this namespace; images too, which are unpacked
+# far more quickly there. The kubelet wants some of the kernel's settings changed, for the whole machine: it finds them
+# as it likes them, in files laid over the true ones.
 START = """
 mount --make-rshared /
 for place in /opt /run /var/lib /var/log; do mount -t tmpfs -o mode=755 node "$place"; done
@@ -47,8 +48,8 @@ exec "$kubelet" --config="$folder/kubelet.json" --kubeconfig="$folder/kubeconfig
 
 CONTAINERD = """
 version = 2
-root = "{folder}/containerd/root"
-state = "{folder}/containerd/state"
+root = "/run/containerd/root"
+state = "/run/containerd/state"
 [grpc]
   address = "{folder}/containerd.sock"
 [ttrpc]
@@ -70,13 +71,6 @@ state = "{folder}/containerd/state"
 NO_NETWORK = {"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "pods-use-the-hosts-network"}]}
 
 
-class Memory(NamedTuple):
-    """Bytes: a container's working set as the kubelet reckons it, and what its processes have resident, in sum."""
-
-    working_set: int
-    resident: int
-
-
 class Node(Process):
     """Its name is that of its folder. The kubelet is the cluster's administrator: what it may do is no matter."""
 
@@ -89,14 +83,13 @@ class Node(Process):
 
     def start(self, *, wait: bool = True) -> None:
         self._configure()
-        for hierarchy in _hierarchies():
-            (hierarchy / self.control / "node").mkdir(parents=True, exist_ok=True)
+        control_groups.make(f"{self.control}/node")
         super().start(wait=wait)
 
     def command(self) -> list[str]:
         # The first process of the namespaces dies with `unshare`, and `unshare` with the thread that started it.
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        control = _hierarchy("pids") / self.control / "node"
+        control = control_groups.hierarchy("pids") / self.control / "node"
         arguments = [self.folder, control, self._api.binaries / "kubelet", *self._images]
         shell = ["sh", "-euc", START, "node", *map(str, arguments)]
         return ["setpriv", "--pdeathsig", "KILL", "--", *namespaces, *shell]
@@ -114,7 +107,7 @@ class Node(Process):
 
     def kill(self) -> None:
         super().kill()
-        within(30, self._released, lambda: f"processes of {self.name} are left: {self._processes()}")
+        within(30, lambda: control_groups.remove(self.control), lambda: f"processes of {self.name} are left")
 
     def said(self) -> str:
         containerd = self.folder / "containerd.log"
@@ -189,16 +182,10 @@ class Node(Process):
 
     def processes(self, pod: str, container: str, namespace: str = "default") -> list[int]:
         """Of a container, by their numbers on this machine."""
-        return _members(self._group("pids", self._id(pod, container, namespace)))
+        return control_groups.members(self._group("pids", self._id(pod, container, namespace)))
 
-    def memory(self, pod: str, container: str, namespace: str = "default") -> Memory:
-        group = self._group("memory", self._id(pod, container, namespace))
-        used, inactive = ("memory.usage_in_bytes", "total_inactive_file")
-        if not (group / used).exists():
-            used, inactive = ("memory.current", "inactive_file")
-        counted = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        resident = sum(_resident(process) for process in _members(group))
-        return Memory(int((group / used).read_text()) - int(counted[inactive]), resident)
+    def memory(self, pod: str, container: str, namespace: str = "default") -> control_groups.Memory:
+        return control_groups.memory(self._group("memory", self._id(pod, container, namespace)))
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -238,26 +225,9 @@ class Node(Process):
         return str(status["containerID"]).removeprefix("containerd://")
 
     def _group(self, controller: str, container: str) -> Path:
-        found = next((_hierarchy(controller) / self.control).rglob(container), None)
+        found = next((control_groups.hierarchy(controller) / self.control).rglob(container), None)
         assert found is not None, f"no control group of {container}"
         return found
-
-    def _processes(self) -> list[int]:
-        root = _hierarchy("pids") / self.control
-        return [process for path in root.rglob("cgroup.procs") for process in _members(path.parent)]
-
-    def _released(self) -> bool:
-        """All of its control groups are gone, which those with a process in them never are."""
-        for hierarchy in _hierarchies():
-            folders = [path for path in (hierarchy / self.control).rglob("*") if path.is_dir()]
-            for folder in (*sorted(folders, reverse=True), hierarchy / self.control):
-                try:
-                    folder.rmdir()
-                except FileNotFoundError:
-                    continue
-                except OSError:
-                    return False
-        return True
 
 
 @contextmanager
@@ -281,33 +251,9 @@ def why_not() -> str:
     tried = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
     if tried.returncode != 0:
         return f"no namespaces may be made here: {tried.stderr.decode().strip()}"
-    if not all(os.access(each, os.W_OK) for each in _hierarchies()):
+    if not all(os.access(each, os.W_OK) for each in control_groups.hierarchies()):
         return "no control groups may be made here"
     return ""
-
-
-def _hierarchies() -> list[Path]:
-    """Every mounted tree of control groups: one each of version 1's, or the one of version 2."""
-    lines = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    return [Path(line[1]) for line in lines if line[2] in ("cgroup", "cgroup2") and line[1].startswith(str(CONTROL))]
-
-
-def _hierarchy(controller: str) -> Path:
-    apart = CONTROL / controller
-    return apart if apart.exists() else CONTROL
-
-
-def _members(group: Path) -> list[int]:
-    return [int(line) for line in (group / "cgroup.procs").read_text().split()]
-
-
-def _resident(process: int) -> int:
-    """VmRSS in bytes; 0 of a process that has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
 
 
 def _unwrapped(written: str) -> str:

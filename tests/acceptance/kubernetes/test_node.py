@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.kubernetes import images
+from tests.acceptance.kubernetes import control_groups, images
 from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, service_account_key, within
-from tests.acceptance.kubernetes.node import CONTROL, Node, node_for, why_not
+from tests.acceptance.kubernetes.node import Node, node_for, why_not
 
 USER = 65532
 AUDIENCE = "https://keystead.example"
@@ -186,7 +186,7 @@ def test_a_deleted_pod_gets_sigterm_and_goes(node: Node, probe: Pod, api: ApiSer
 
     api.kubectl("delete", "pod", "deleted", "--wait=false")
     within(20, lambda: api.get("/api/v1/namespaces/default/pods/deleted").status_code == 404, node.said)
-    assert not [path for path in CONTROL.rglob(f"pod{uid}") if path.is_dir()]
+    assert not [path for path in control_groups.ROOT.rglob(f"pod{uid}") if path.is_dir()]
 
 
 def test_nothing_of_a_node_is_left(api: ApiServer, probe: Pod, image: images.Image) -> None:
@@ -196,10 +196,10 @@ def test_nothing_of_a_node_is_left(api: ApiServer, probe: Pod, image: images.Ima
         other.wait("other")
         [process] = other.processes("other", "probe")
         control, folder = other.control, str(other.folder)
-        assert list(CONTROL.rglob(control))
+        assert list(control_groups.ROOT.rglob(control))
 
     assert not Path(f"/proc/{process}").exists()
-    assert not list(CONTROL.rglob(control))
+    assert not list(control_groups.ROOT.rglob(control))
     assert folder not in Path("/proc/mounts").read_text()
     assert not _commands_with(folder)
     assert {name: Path("/proc/sys", name).read_text() for name in KERNEL} == settings
