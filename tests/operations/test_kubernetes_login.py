@@ -21,8 +21,10 @@ from accounts.models import App, KubernetesBinding, KubernetesCluster, Session
 from accounts.principal import ANONYMOUS, AuthenticationMethod
 from kms.audit.models import AuditRecord
 from kms.config.values import Reachable
+from kms.crypto.algorithm import CipherParameters
 from kms.operations.app_trust import FetchedKeys
 from kms.operations.apps import DeleteApp, GetApp, UpdateApp
+from kms.operations.cryptographic import Encrypt
 from kms.operations.errors import AccessDenied, Conflict, CredentialStale, NotFound
 from kms.operations.executor import execute
 from kms.operations.kubernetes_bindings import DeleteBinding
@@ -200,6 +202,19 @@ def test_a_session_ends_at_once_with_what_let_it_in(ending: Callable[..., Any]) 
     with pytest.raises((NotAuthenticated, CredentialStale, AccessDenied)):
         execute(remembered, GetApp(opened.entity))
     assert works(untouched)
+
+
+def test_cryptography_ends_with_the_binding_though_its_facts_are_remembered(tenant: Tenant) -> None:
+    """The data plane decides on what it remembers, and the group commit compares the cluster's version too."""
+    cluster = new_cluster(tenant)
+    bound = bind(tenant, cluster, "shop", "payments")
+    principal = authenticate(f"Bearer {log_in(cluster.id).token}", clock.now())
+    command = Encrypt(tenant.key(), "AES", CipherParameters("GCM"), b"plain")
+    assert execute(principal, command).value
+    execute(tenant.alice, DeleteBinding(cluster.id, bound.id))
+    with pytest.raises(NotAuthenticated) as ended:
+        execute(principal, command)
+    assert ended.value.reason == "session-ended"
 
 
 def test_what_ended_does_not_come_back(tenant: Tenant, cluster: KubernetesCluster) -> None:
