@@ -58,6 +58,7 @@ def _unescaped(text: str) -> str:
     return plain.encode("utf-16-be", "surrogatepass").decode("utf-16-be")
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, TEXT, min_size=1, max_size=5))
 def test_java_has_the_members(members: dict[str, str]) -> None:
     written = made(json.dumps(members).encode(), Format.PROPERTIES)
@@ -65,6 +66,7 @@ def test_java_has_the_members(members: dict[str, str]) -> None:
     assert java(written.decode()) == members
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_what_is_no_object_is_one_member_named_by_its_key(text: str) -> None:
     raw = b" " + text.encode()
@@ -75,6 +77,7 @@ def test_what_is_no_object_is_one_member_named_by_its_key(text: str) -> None:
     assert made(raw, Format.ENV).startswith(b"DB_USER=")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_are_bytes(raw: bytes) -> None:
     assert made(raw, Format.RAW) == made(raw, Format.AUTO) == raw
@@ -82,6 +85,7 @@ def test_bytes_are_bytes(raw: bytes) -> None:
     assert base64.b64decode(made(raw, Format.BASE64)) == raw
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(list(Format)))
 def test_any_bytes_in_any_format_are_made_or_refused_in_a_sentence(raw: bytes, form: Format) -> None:
     said = ""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s.agent.settings import Settings, SettingsInvalid, settings_of
@@ -39,9 +39,9 @@ def taken(delivery: Any, **environment: str) -> Settings:
 
 
 def test_a_good_one_is_taken_with_its_credential() -> None:
-    settings = taken(GOOD)
-    assert (settings.credential.cluster, settings.credential.token_file) == (ID, "/keystead/token/token")
-    assert settings.patience == 120
+    good = taken(GOOD)
+    assert (good.credential.cluster, good.credential.token_file) == (ID, "/keystead/token/token")
+    assert good.patience == 120
     assert taken(GOOD | {"credential": {}}).credential.api_key_file == "/keystead/api-key/api-key"
 
 
@@ -112,6 +112,7 @@ PLACES = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | JSON.map(json.dumps))
 def test_any_text_is_a_delivery_or_refused(text: str) -> None:
     said = ""
@@ -122,6 +123,7 @@ def test_any_text_is_a_delivery_or_refused(text: str) -> None:
     assert said.startswith(DELIVERY_VARIABLE)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_anything_anywhere_in_a_delivery_is_taken_or_refused(place: tuple[Any, ...], rubbish: Any) -> None:
     delivery = json.loads(json.dumps(GOOD))
@@ -131,11 +133,11 @@ def test_anything_anywhere_in_a_delivery_is_taken_or_refused(place: tuple[Any, .
     within[place[-1]] = rubbish
     said = DELIVERY_VARIABLE
     try:
-        settings = taken(delivery)
+        good = taken(delivery)
     except SettingsInvalid as error:
         said = str(error)
     else:
-        assert all("/" not in file.name for file in settings.delivery.files)
+        assert all("/" not in file.name for file in good.delivery.files)
     assert said.startswith(DELIVERY_VARIABLE)
 
 
