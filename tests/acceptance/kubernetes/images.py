@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -17,12 +18,13 @@ from tests.acceptance.server import CHECKOUT
 from tests.kit.oci import Execution, layer_of, size, write_archive
 
 HERE = Path(__file__).parent
+AGENT_RECIPE = CHECKOUT / "k8s" / "deploy" / "agent" / "Dockerfile"
 LOCK = CHECKOUT / "requirements" / "k8s.lock"
 SUITE = "bookworm"
 # As the public images have it: no documentation, and no translations.
 LEFT_OUT = ("doc", "man", "info", "locale")
 
-# What Python 3.11 and the wheels of requirements/k8s.lock load: no shell, no package manager, nothing that is set uid.
+# What Python 3.11 and its wheels load: no shell, no package manager, nothing that is set uid.
 RUNTIME = (
     *("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1", "libstdc++6"),
     *("libssl3", "libexpat1", "zlib1g", "libffi8", "libuuid1", "liblzma5", "libbz2-1.0", "libcrypt1", "netbase"),
@@ -93,16 +95,20 @@ def postgresql() -> Image:
 
 
 def agent() -> Image:
-    """The substance of k8s/deploy/agent/Dockerfile: Python, the locked packages, `k8s` and the launcher."""
+    """The substance of k8s/deploy/agent/Dockerfile, which says what is in it: Python, packages, `k8s`, the launcher."""
     execution = Execution(
-        entrypoint=["python3", "-m", "k8s.agent"], env=AGENT_ENV, user=str(AGENT_USER), workdir="/app"
+        entrypoint=["/usr/bin/python3", "-m", "k8s.agent"],
+        cmd=["fetch"],
+        env=AGENT_ENV,
+        user=f"{AGENT_USER}:{AGENT_USER}",
+        workdir="/app",
+        stop_signal="SIGTERM",
     )
-    programs = [path for path in _files(CHECKOUT / "k8s") if path.suffix == ".py"]
-    recipe = [LOCK, *programs, *_files(CHECKOUT / "k8s" / "launcher")]
+    programs, lock = _programs(), _locked()
 
     def make(work: Path) -> list[Path]:
         base, root = work / "base", work / "root"
-        python = _cached_file("python", _digest(repr(RUNTIME), LOCK), _python)
+        python = _cached_file("python", _digest(repr(RUNTIME), lock), lambda place: _python(place, lock))
         _extract(python, base)
         for program in programs:
             copy = base / "app" / program.relative_to(CHECKOUT)
@@ -114,7 +120,24 @@ def agent() -> Image:
         _launcher(root / "usr" / "local" / "bin" / "keystead-launch")
         return [python, layer_of(root, work / "layer.tar")]
 
-    return _cached("agent", _digest(repr(execution), *recipe), make, execution)
+    recipe = [*programs, *_files(CHECKOUT / "k8s" / "launcher")]
+    return _cached("agent", _digest(repr(execution), lock, *recipe), make, execution)
+
+
+def _programs() -> list[Path]:
+    """Files of `k8s` that the Dockerfile copies."""
+    copied = re.findall(r"^COPY (k8s/.*) /app/", AGENT_RECIPE.read_text(), re.MULTILINE)
+    paths = [CHECKOUT / path for line in copied for path in line.split()]
+    assert paths, f"{AGENT_RECIPE} copies nothing of k8s to /app"
+    return [file for path in paths for file in (_files(path) if path.is_dir() else [path])]
+
+
+def _locked() -> str:
+    """The part of the lock that the Dockerfile keeps: it names the packages in a pattern, `^(NAME|NAME…)==`."""
+    pattern = re.search(r"\^\([a-z0-9|-]+\)==", AGENT_RECIPE.read_text())
+    assert pattern is not None, f"{AGENT_RECIPE} names no packages"
+    entries = re.split(r"^(?=[a-z])", LOCK.read_text(), flags=re.MULTILINE)
+    return "".join(entry for entry in entries if re.match(pattern[0], entry))
 
 
 # -- how they are made -------------------------------------------------------------------------------------------------
@@ -138,7 +161,7 @@ def _debian(
     return _cached(package, _digest(repr((command, execution)), *files), make, execution)
 
 
-def _python(work: Path) -> Path:
+def _python(work: Path, lock: str) -> Path:
     """Debian's Python, extracted and not installed, so that nothing that installs is in it; and the locked packages."""
     root, downloads = work / "root", work / "downloads"
     for folder in ("usr/lib", "usr/lib64", "usr/bin", "etc", "tmp", "opt"):
@@ -156,12 +179,13 @@ def _python(work: Path) -> Path:
         shutil.rmtree(root / "usr" / "share" / left_out, ignore_errors=True)
     (root / "etc" / "passwd").write_text(f"nonroot:x:{AGENT_USER}:{AGENT_USER}:nonroot:/nonexistent:/nonexistent\n")
     (root / "etc" / "group").write_text(f"nonroot:x:{AGENT_USER}:\n")
-    _packages(root / "opt" / "keystead")
+    (work / "lock").write_text(lock)
+    _packages(work / "lock", root / "opt" / "keystead")
     _compile(root, "/usr/lib/python3.11", "/opt/keystead")
     return layer_of(root, work / "layer.tar")
 
 
-def _packages(target: Path) -> None:
+def _packages(lock: Path, target: Path) -> None:
     """For the image's Python, whichever runs this."""
     wheels = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
     platforms = [f"--platform={each}_x86_64" for each in ("manylinux_2_34", "manylinux_2_28", "manylinux2014")]
@@ -173,7 +197,7 @@ def _packages(target: Path) -> None:
         "--require-hashes",
         "--no-compile",
     ]
-    _run([*pip, *wheels, *platforms, f"--target={target}", "-r", str(LOCK)])
+    _run([*pip, *wheels, *platforms, f"--target={target}", "-r", str(lock)])
 
 
 def _extract(tar: Path, folder: Path) -> None:
