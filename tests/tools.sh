@@ -15,6 +15,7 @@ need npm npm
 need go golang
 need etcd etcd-server
 need faketime faketime
+need docker-registry docker-registry
 # Containers are made by root only; their tests say so elsewhere.
 if [ "$(id -u)" = 0 ]; then
     need containerd containerd
