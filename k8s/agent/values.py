@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-_LABELS = {"CERTIFICATE": "CERTIFICATE"}
 ASYMMETRIC = frozenset({"RSA", "EC", "DSA", "MLDSA", "MLKEM"})
 _ARMOUR = b"-----BEGIN "
 _COLUMNS = 64  # RFC 7468 §2
@@ -58,13 +57,18 @@ class Value:
     def pem(self) -> str:
         """RFC 7468. A secret that was stored as PEM is that already."""
         if not self.armoured:
-            if not self.raw.lstrip().startswith(_ARMOUR):
-                raise ValueUnfit(f"is {self.kind}, neither a certificate nor an asymmetric key, and not PEM already")
-            return self.raw.decode(errors="strict").strip() + "\n" if self.raw.isascii() else _no_pem()
-        label = _LABELS.get(self.kind) or ("PUBLIC KEY" if self.public else "PRIVATE KEY")
+            return self._stored_pem()
+        label = "CERTIFICATE" if self.kind == "CERTIFICATE" else "PUBLIC KEY" if self.public else "PRIVATE KEY"
         body = self.base64
         lines = [body[start : start + _COLUMNS] for start in range(0, len(body), _COLUMNS)]
         return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----")) + "\n"
+
+    def _stored_pem(self) -> str:
+        if not self.raw.lstrip().startswith(_ARMOUR):
+            raise ValueUnfit(f"is {self.kind}, neither a certificate nor an asymmetric key, and not PEM already")
+        if not self.raw.isascii():
+            raise ValueUnfit("begins like PEM and is not ASCII")
+        return self.raw.decode("ascii").strip() + "\n"
 
     @property
     def json(self) -> Any:
@@ -102,7 +106,3 @@ def text_of(member: Any) -> str:
 
 def json_of(value: Any) -> str:
     return _encode(value).decode()
-
-
-def _no_pem() -> str:
-    raise ValueUnfit("begins like PEM and is not ASCII")

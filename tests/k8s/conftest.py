@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.server import RunningServer, server_for
+from tests.kit.k8s_agent import Pod, Vault
 from tests.kit.kms_plugin import KmsPlace, RunningPlugin
 
 
@@ -50,3 +51,26 @@ def plugin_of(short: Path, place: KmsPlace) -> Iterator[Callable[..., RunningPlu
 @pytest.fixture
 def plugin(plugin_of: Callable[..., RunningPlugin]) -> RunningPlugin:
     return plugin_of().start()
+
+
+@pytest.fixture(scope="module")
+def vault(server: RunningServer) -> Vault:
+    return Vault(server)
+
+
+@pytest.fixture
+def pod_of(tmp_path: Path, vault: Vault) -> Iterator[Callable[..., Pod]]:
+    made: list[Pod] = []
+
+    def make(**settings: Any) -> Pod:
+        made.append(Pod(tmp_path / f"pod{len(made)}", vault, **settings))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        pod.stop()
+
+
+@pytest.fixture
+def pod(pod_of: Callable[..., Pod]) -> Pod:
+    return pod_of()
