@@ -140,6 +140,8 @@ def secret_reference(name: str, value: str) -> tuple[str, str]:
 
 
 def template(name: str, value: str) -> str:
+    if not value:
+        raise wrong(name, value, "a Jinja template")
     try:
         jinja2.sandbox.SandboxedEnvironment().parse(value)
     except jinja2.TemplateSyntaxError as error:

@@ -38,7 +38,7 @@ SECRETS: dict[str, tuple[str, list[str], dict[str, str]]] = {
     "mode": ("0400", ["", "9", "0999", "0040", "4440", "rw", "0o440"], {}),
     "owner": ("1000:1000", ["", "root", "1000:", ":1", "-1", "99999999999"], {}),
     "format": ("base64", ["", "BASE64", "der"], {}),
-    "template": ('{{ secrets["db"].text }}', ["{{", "{% for %}", "{{ }}"], {}),
+    "template": ('{{ secrets["db"].text }}', ["", "{{", "{% for %}", "{{ }}"], {}),
     "bundle": ("db", ["", "d", "db,,db", "db,db"], {}),
     "required": ("false", ["", "no", "False"], {}),
     "refresh": ("5m", ["", "soon", "0m"], {}),

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k8s.agent.settings import settings_of
 from k8s.webhook.images.image import Image
 from tests.kit.webhook import SETTINGS, Json, ask, images
 
@@ -135,6 +136,8 @@ def test_any_pod_comes_out_whole_or_is_refused_in_a_sentence(made: Json, by: Any
         assert not any(name.startswith("keystead.io/") for name in made["metadata"].get("annotations") or {})
         return
     Comparison(before, answered.pod).check()
+    for agent in answered.agents:
+        settings_of({each["name"]: each["value"] for each in agent["env"]})  # the agent takes what it is told
     again = ask(answered.pod, by, images())
     assert again.allowed, again.response
     assert not again.patched
