@@ -33,6 +33,7 @@ test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, 
 test-kubernetes: $(VENV)/.dev-lock ## Run a real etcd and API servers on the KMS plugin; Kubernetes is built on first use
 	@sh tests/tools.sh
 	@sh tests/acceptance/kubernetes/build.sh >/dev/null
+	@sh tests/acceptance/kubernetes/helm/build.sh >/dev/null || true
 	@$(BIN)/python -m pytest $(or $(ARGS),tests/k8s tests/acceptance/kubernetes)
 
 vectors: $(VENV)/.dev-lock ## Run every published vector, on each token there is, and print how they ended
@@ -45,6 +46,7 @@ lint: $(VENV)/.dev-lock ## Style, types, walls between rooms, migrations, deploy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v gofmt >/dev/null; then cd k8s/launcher && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... ; fi
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 

@@ -28,8 +28,8 @@ while True:
     signal.pause()
 """
 PYTHON = [sys.executable, "-S", "-c", APPLICATION]
-# The same for whoever may not execute this environment's Python.
-SHELL = ["sh", "-c", "echo $$; trap 'echo HUP' HUP; echo READY; while :; do sleep 0.2; done"]
+# The same for whoever may not execute this environment's Python; it ends when a file is gone.
+SHELL = ["sh", "-c", "echo $$; trap 'echo HUP' HUP; echo READY; while test -e $0; do sleep 0.2; done"]
 # What a restricted container is: nobody in particular, no capabilities, no way to more, nothing to write on.
 RESTRICTED = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
 RESTRICTED += ["--inh-caps=-all"]
@@ -221,9 +221,11 @@ def test_as_first_process_of_a_container(launcher: Path, secret: Path, around: l
     secret.chmod(0o644)
     file = variables(secret.with_name("v"), {b"PASSWORD": b"hush"})
     say = on_change(file=secret, command=["sh", "-c", 'echo "$PASSWORD $(id -u)"'])
-    asked = [launcher, "--environment", file, *hup(secret), *say, "--", *SHELL]
+    asked = [launcher, "--environment", file, *hup(secret), *say, "--", *SHELL, secret]
     with Application([*AS_FIRST_PROCESS, *around, *asked]) as application:
         assert [application.line(), application.line()] == ["1", "READY"]
         replace(secret, "new")
         assert application.line() == "HUP"
         application.watcher_said("hush 54321" if around else "hush 0")
+        secret.unlink()
+        assert application.process.wait(30) == 0
