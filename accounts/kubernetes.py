@@ -189,5 +189,6 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "app-disabled": "The app is disabled",
         "account-disabled": "The account is disabled",
         "principal-gone": "The app does not exist any more",
+        "session-ended": "The cluster was changed meanwhile; try again",
     }
 )

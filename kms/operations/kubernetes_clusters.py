@@ -194,7 +194,10 @@ def _keys(call: Call, wanted: ClusterKeys) -> dict[str, Any]:
         return fetched_keys(wanted, call.now)
     if not 0 < len(wanted.keys) <= jwk.MAX_KEYS:
         raise ParameterInvalid(f"jwks has 1 to {jwk.MAX_KEYS} keys, or a url")
+    kids = [key.get("kid") for key in wanted.keys]
     for number, key in enumerate(wanted.keys, 1):
+        if not key.get("kid") or kids.count(key["kid"]) > 1:
+            raise ParameterInvalid(f"jwks, key {number}: each key has a kid of its own, as the API server's have")
         try:
             jwk.key_of_jwk(key)
         except jwk.KeyRejected as refused:

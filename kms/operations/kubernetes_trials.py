@@ -16,7 +16,7 @@ from accounts.jwks import KeysUnavailable
 from accounts.kubernetes import KubernetesCredential, Pod
 from accounts.models import KubernetesCluster
 from accounts.principal import Principal
-from accounts.row_seals import verified
+from accounts.row_seals import RowsForged, verified
 from kms.audit.entry import CallContext, Category
 from kms.operations.command import Call, Command, Operation, control
 from kms.operations.kubernetes_clusters import resolve_cluster
@@ -64,7 +64,7 @@ def try_token(call: Call, command: TryToken, row: KubernetesCluster) -> Verdict:
 
 
 def _admit(_principal: Principal, command: TryToken, _context: CallContext) -> None:
-    with contextlib.suppress(NotAuthenticated, KeysUnavailable):
+    with contextlib.suppress(NotAuthenticated, KeysUnavailable, RowsForged):
         kubernetes_login.warm(command.credential)
 
 

@@ -7,6 +7,7 @@ import pytest
 from accounts.kubernetes import KubernetesCredential
 from accounts.principal import ANONYMOUS
 from accounts.row_seals import RowsForged
+from kms.audit.models import AuditRecord
 from kms.operations.executor import execute
 from kms.operations.sessions import LogIn
 from tests.audit.helpers import Root, unseen
@@ -31,3 +32,5 @@ def test_a_pod_comes_in_by_no_forged_row(change: str, root: Root, tenant: Tenant
         root.execute(change, [cluster.id])
     with pytest.raises(RowsForged):
         execute(ANONYMOUS, LogIn(KubernetesCredential(pod_issuer().token(), cluster.id)))
+    entry = AuditRecord.objects.get(action="session.create", details__email=str(cluster.id))
+    assert (entry.outcome, entry.reason) == ("failed", "rows-forged")

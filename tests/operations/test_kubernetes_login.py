@@ -383,6 +383,7 @@ def test_every_reason_has_its_case() -> None:
         "app-disabled",
         "account-disabled",
         "principal-gone",
+        "session-ended",
     }
     assert REFUSED.keys() | elsewhere == SENTENCES.keys()
 

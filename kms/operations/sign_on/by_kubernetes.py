@@ -14,7 +14,7 @@ from accounts.jwks import KeysUnavailable
 from accounts.kubernetes import KubernetesCredential
 from accounts.kubernetes_login import VerifiedPod
 from accounts.principal import Principal
-from accounts.row_seals import verified
+from accounts.row_seals import RowsForged, verified
 from kms.audit.entry import CallContext
 from kms.operations.command import Call
 from kms.operations.kubernetes_clusters import cluster_target
@@ -49,8 +49,8 @@ def note(call: Call, proven: VerifiedPod) -> None:
 
 
 def admit(credential: KubernetesCredential, _context: CallContext) -> None:
-    """What is wrong with the token shows when it is judged."""
-    with contextlib.suppress(NotAuthenticated, KeysUnavailable):
+    """What is wrong with the token, or with the rows, shows when it is judged, and is recorded then."""
+    with contextlib.suppress(NotAuthenticated, KeysUnavailable, RowsForged):
         kubernetes_login.warm(credential)
 
 
