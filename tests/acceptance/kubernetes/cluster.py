@@ -31,6 +31,7 @@ class Process:
     """A program with a log."""
 
     name = "program"
+    ready_seconds = READY_SECONDS
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ class Process:
             assert self.process.poll() is None, self.said()
             return self.ready()
 
-        within(READY_SECONDS, up, self.said)
+        within(self.ready_seconds, up, self.said)
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

@@ -11,13 +11,14 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.kubernetes import control_groups
-from tests.acceptance.kubernetes.cluster import ApiServer, Process, within
+from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, Process, service_account_key, within
 from tests.kit.kms_plugin import private
 
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "setpriv", "unshare")
@@ -73,6 +74,8 @@ NO_NETWORK = {"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "pods-
 
 class Node(Process):
     """Its name is that of its folder. The kubelet is the cluster's administrator: what it may do is no matter."""
+
+    ready_seconds = 300.0  # images have to be unpacked first, on a machine that may be busy
 
     def __init__(self, folder: Path, api: ApiServer, images: Sequence[Path], sandbox: str) -> None:
         super().__init__(folder)
@@ -239,6 +242,23 @@ def node_for(api: ApiServer, images: Sequence[Path], sandbox: str, name: str = "
         yield node
     finally:
         node.remove()
+
+
+@contextmanager
+def cluster_for(binaries: Path) -> Iterator[ApiServer]:
+    """An API server with its etcd, and the account under which pods run: for tests that need no more of a cluster."""
+    folder = Path(tempfile.mkdtemp(prefix="node-"))
+    etcd = Etcd("etcd", folder / "etcd")
+    api = ApiServer(binaries, folder / "api", etcd, service_account_key(folder / "service-accounts.key"))
+    try:
+        etcd.start()
+        api.start()
+        api.kubectl("create", "serviceaccount", "default")
+        yield api
+    finally:
+        api.remove()
+        etcd.remove()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def why_not() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.kubernetes import control_groups, images
-from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, service_account_key, within
-from tests.acceptance.kubernetes.node import Node, node_for, why_not
+from tests.acceptance.kubernetes.cluster import ApiServer, within
+from tests.acceptance.kubernetes.node import Node, cluster_for, node_for, why_not
 
 USER = 65532
 AUDIENCE = "https://keystead.example"
@@ -28,18 +26,8 @@ def api(binaries: Path) -> Iterator[ApiServer]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="node-"))
-    etcd = Etcd("etcd", folder / "etcd")
-    made = ApiServer(binaries, folder / "api", etcd, service_account_key(folder / "service-accounts.key"))
-    try:
-        etcd.start()
-        made.start()
-        made.kubectl("create", "serviceaccount", "default")
-        yield made
-    finally:
-        made.remove()
-        etcd.remove()
-        shutil.rmtree(folder, ignore_errors=True)
+    with cluster_for(binaries) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
