@@ -18,8 +18,12 @@ def token_address(header: str, repository: str) -> str:
         return ""
     said = {name.lower(): value for name, value in _PARAMETER.findall(header)}
     realm = said.get("realm", "")
-    if urlsplit(realm).scheme not in ("https", "http") or not urlsplit(realm).hostname:
+    try:
+        parts = urlsplit(realm)
+    except ValueError:
+        return ""
+    if parts.scheme not in ("https", "http") or not parts.hostname:
         return ""
     asked = {"service": said["service"]} if "service" in said else {}
     query = urlencode({**asked, "scope": f"repository:{repository}:pull"})
-    return f"{realm}{'&' if urlsplit(realm).query else '?'}{query}"
+    return f"{realm}{'&' if parts.query else '?'}{query}"

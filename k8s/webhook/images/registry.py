@@ -130,7 +130,7 @@ class _Asking:
             )
             if answer.status not in (301, 302, 303, 307, 308) or "location" not in answer.headers:
                 return answer
-            address = urljoin(address, answer.headers["location"])
+            address = _joined(address, answer.headers["location"])
         raise ImageUnknown("its registry leads on and on")
 
     async def _authorized(self, challenge: str) -> bool:
@@ -149,6 +149,13 @@ class _Asking:
         token = found.token or found.access_token
         self._authorization = f"Bearer {token}" if token.isascii() and token.isprintable() and token else ""
         return bool(self._authorization)
+
+
+def _joined(address: str, location: str) -> str:
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        raise ImageUnknown(f"its registry leads to {location[:100]!r}, which is no address") from None
 
 
 def _texts(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
