@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -17,8 +18,7 @@ import yaml
 from k8s.kmsplugin.config import Configuration as PluginConfiguration
 from k8s.webhook.config import Configuration as WebhookConfiguration
 from kms.config.environment import VARIABLES
-from tests.acceptance.kubernetes.cluster import ApiServer
-from tests.acceptance.kubernetes.conftest import ControlPlane
+from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, service_account_key
 from tests.acceptance.server import CHECKOUT
 
 CHART = CHECKOUT / "k8s" / "deploy" / "chart"
@@ -243,15 +243,27 @@ def test_rights_are_these_and_no_more(made: dict[str, list[Json]]) -> None:
 
 
 @pytest.fixture
-def api(plane: ControlPlane, helm_folder: Path) -> ApiServer:
-    api = plane.api()
-    api.start()
-    for file in sorted((helm_folder / "crds").iterdir()):
-        api.kubectl("apply", "--server-side", "-f", str(file))
+def api(binaries: Path, helm_folder: Path, tmp_path: Path) -> Iterator[ApiServer]:
+    """Without a Keystead beside it: nothing that the chart makes is run here."""
+    program = shutil.which("etcd")
+    assert program is not None, "etcd is not installed; tests/tools.sh does it"
+    etcd = Etcd(program, tmp_path / "etcd")
+    api = ApiServer(binaries, tmp_path / "api", etcd, service_account_key(tmp_path / "service-accounts.key"))
+    try:
+        etcd.start()
+        api.start()
+        prepare(api, helm_folder)
+        yield api
+    finally:
+        api.remove()
+        etcd.remove()
+
+
+def prepare(api: ApiServer, helm_folder: Path) -> None:
+    api.kubectl("apply", "--server-side", "-f", str(helm_folder / "crds"))
     api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     api.kubectl("create", "namespace", NAMESPACE)
     api.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    return api
 
 
 def test_the_api_server_takes_all_of_it(api: ApiServer, made: dict[str, list[Json]]) -> None:
