@@ -93,6 +93,18 @@ def size(archive: Path) -> int:
         return sum(layer["size"] for layer in _manifest(tar)[1]["layers"])
 
 
+def read_file(archive: Path, path: str) -> bytes:
+    """A file of the image's, as the last of its layers that has it."""
+    with tarfile.open(archive) as tar:
+        for layer in reversed(_manifest(tar)[1]["layers"]):
+            with _opened(tar, _path(layer["digest"])) as blob, tarfile.open(fileobj=blob) as files:
+                found = next((each for each in files if each.name.removeprefix("./") == path), None)
+                opened = None if found is None else files.extractfile(found)
+                if opened is not None:
+                    return opened.read()
+    raise FileNotFoundError(path)
+
+
 def push(archive: Path, target: str) -> str:
     """To a registry without TLS, ``HOST:PORT/NAME:TAG``; the answer is the manifest's digest."""
     host, _, rest = target.partition("/")
