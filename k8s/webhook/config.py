@@ -182,7 +182,7 @@ def injection(configuration: Configuration, version: tuple[int, int] | None = No
 def _server(settings: ServerSettings) -> Server:
     """The authorities travel with every pod: they are no secret, and the pod's namespace needs no ConfigMap."""
     try:
-        ca = Path(settings.ca_file).read_text("ascii") if settings.ca_file else ""
+        ca = Path(settings.ca_file).read_text("ascii") if settings.ca_file else settings.ca
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationInvalid(f"{settings.ca_file}: {type(error).__name__}") from None
     return Server(addresses=settings.addresses, ca=ca, pins=settings.pins)
