@@ -30,7 +30,13 @@ _TAILED = 60
 _LOOKING = frozenset({"audit.read", "listing.name", "listing.find", "record.checkpoint", "session.get"})
 # By which name of an address a thing of a kind has its page.
 _PAGES = {"object": ("object", "key_id"), "group": ("group", "group_id"), "app": ("app", "app_id")}
-PAGES = {**_PAGES, "user": ("user", "user_id"), "role": ("role", "role_id"), "approval": ("approval", "req_id")}
+PAGES = {
+    **_PAGES,
+    "user": ("user", "user_id"),
+    "role": ("role", "role_id"),
+    "approval": ("approval", "req_id"),
+    "cluster": ("kubernetes-cluster", "cluster_id"),
+}
 
 
 def _moment_field(label: Any) -> forms.DateTimeField:

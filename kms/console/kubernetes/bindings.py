@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from kms.console.forms import Form
 from kms.console.kubernetes.cluster import bindings_of, cluster_of, is_guarded, named
 from kms.console.kubernetes.examples import annotations_for
+from kms.console.kubernetes.logins import by_binding
 from kms.console.making.picking import chosen_or_typed, found, with_chosen
 from kms.console.visit import Visit
 
@@ -85,6 +86,7 @@ def show(visit: Visit, cluster_id: str, binding_id: str) -> HttpResponse:
         "binding": named(visit, [binding])[0],
         "creator": visit.names([creator]).get(creator, ""),
         "annotations": annotations_for(cluster_id, binding, bindings_of(visit, cluster_id)),
+        "logins": by_binding(visit, binding),
         "guarded": is_guarded(visit),
     }
     return visit.render("console/kubernetes/binding.html", context)

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from kms.console.endings import ended, typed_text
-from kms.console.kubernetes.examples import annotations_for
+from kms.console.kubernetes.examples import annotations_for, exemplary
+from kms.console.kubernetes.logins import refused_by
 from kms.console.settings.tabs import account_of, guarded
 from kms.console.tables import PAGE, Column, Table, table
 from kms.console.visit import Visit
@@ -50,7 +51,8 @@ def show(visit: Visit, cluster_id: str) -> HttpResponse:
         "creator": visit.names([creator]).get(creator, ""),
         "number": len(bindings),
         "table": _table(visit, bindings),
-        "annotations": annotations_for(cluster_id, bindings[0] if bindings else None, bindings),
+        "annotations": annotations_for(cluster_id, exemplary(bindings), bindings),
+        "logins": refused_by(visit, cluster_id),
         "guarded": is_guarded(visit),
     }
     return visit.render("console/kubernetes/cluster.html", context)

@@ -28,6 +28,12 @@ def annotations_for(cluster: str, binding: Mapping[str, Any] | None, bindings: S
     return "\n".join(lines)
 
 
+def exemplary(bindings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The one that an example is best made of: it names a service account, if any does."""
+    exact = [each for each in bindings if each["service_account"] != ANY]
+    return next(iter([*exact, *bindings]), None)
+
+
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one[name] == other[name] for name in ("namespace", "service_account"))
 

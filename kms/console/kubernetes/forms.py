@@ -57,7 +57,7 @@ class ClusterForm(SettingsForm):
         label=_("Issuer"),
         max_length=512,
         strip=False,
-        help_text=_("Exactly as the cluster's tokens say it in iss. It is the “issuer” that this prints:"),
+        help_text=_("Exactly as the cluster's tokens say it in iss. It is the “issuer” that the command below prints."),
     )
     audience = forms.CharField(
         label=_("Audience"),
@@ -77,22 +77,28 @@ class ClusterForm(SettingsForm):
         label=_("The cluster's keys"),
         choices=((PASTED, _("Pasted here")), (FETCHED, _("Fetched from an address"))),
         help_text=_(
-            "By them the tokens' signatures are checked. Pasted ones have to be pasted again when the cluster's change. "
-            "Fetched ones follow by themselves, as long as this server reaches the address."
+            "By them the tokens' signatures are checked. Paste them again when the cluster's keys change; fetched ones "
+            "follow by themselves, as long as this server reaches the address."
         ),
     )
-    keys = KeySetField(label=_("Public keys, as a JWK Set"), required=False, help_text=_("All that this prints:"))
+    keys = KeySetField(
+        label=_("Public keys, as a JWK Set"),
+        required=False,
+        help_text=_("All that the command below prints."),
+    )
     keys_url = forms.CharField(
         label=_("Address of the keys"),
         required=False,
         max_length=2048,
-        help_text=_("An https address: the “jwks_uri” that this prints, or where you publish the keys."),
+        help_text=_("An https address: the “jwks_uri” that the command below prints, or where you publish the keys."),
     )
     authorities = forms.CharField(
         label=_("Certificate authorities"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
-        help_text=_("In PEM. Empty: those that the server's system trusts. An API server's own is printed by:"),
+        help_text=_(
+            "In PEM. Empty: those that the server's system trusts. The command below prints an API server's own."
+        ),
     )
     cache_duration = forms.IntegerField(
         label=_("Seconds for which fetched keys are kept"), required=False, help_text=_("Empty: the server's usual.")

@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from kms.api.inside import Refused
+from kms.console.kubernetes.cluster import is_guarded
 from kms.console.tables import Column, table
 from kms.console.visit import Visit
 
@@ -24,7 +25,8 @@ _COLUMNS = (
 def show(visit: Visit) -> HttpResponse:
     found = _clusters(visit)
     page = table(visit.query, _COLUMNS, found or [], lambda _row: {}, size=len(found or []))
-    return visit.render("console/kubernetes/list.html", {"table": page, "visible": found is not None})
+    context = {"table": page, "visible": found is not None, "guarded": found is None and is_guarded(visit)}
+    return visit.render("console/kubernetes/list.html", context)
 
 
 def _clusters(visit: Visit) -> list[dict[str, Any]] | None:

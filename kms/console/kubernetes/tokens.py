@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from kms.console.forms import Form
 from kms.console.kubernetes.cluster import bindings_of, cluster_of
-from kms.console.kubernetes.examples import token_command
+from kms.console.kubernetes.examples import exemplary, token_command
 from kms.console.visit import Visit
 
 _MAX_TOKEN = 16 * 1024
@@ -32,7 +32,7 @@ class TokenForm(Form):
         label=_("Token"),
         max_length=_MAX_TOKEN,
         widget=_Unshown(attrs={"rows": 6, "class": "mono", "autocomplete": "off", "spellcheck": "false"}),
-        help_text=_("Of a pod, or as this prints for one that is running:"),
+        help_text=_("A pod's own, or what the command below prints for a pod that is there."),
     )
     app = forms.ChoiceField(
         label=_("App that the pod names"),
@@ -85,7 +85,7 @@ def _page(
         "form": form,
         "verdict": verdict,
         "app": visit.names([app]).get(app, app),
-        "command": token_command(cluster["audience"], bindings[0] if bindings else None),
+        "command": token_command(cluster["audience"], exemplary(bindings)),
         "bound": bool(bindings),
     }
     return visit.render("console/kubernetes/token.html", context, status=status)
