@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import socket
 import ssl
@@ -250,6 +251,34 @@ def test_the_agent_is_small(stage: Stage, probe: images.Image) -> None:
     print(f"the agent: {working:.1f} MB working set, {resident:.1f} MB resident")
     assert memory.working_set < 40 * MEGABYTE
     stage.delete("many")
+
+
+@pytest.mark.timeout(200)
+def test_a_hardened_job_with_an_api_key_is_the_first_process_and_ends_as_it_ends(
+    stage: Stage, probe: images.Image
+) -> None:
+    """Non-root, read-only, no capabilities; and the sidecar does not keep it from ending."""
+    value = fresh()
+    stage.shop.keep("job", "SECRET", value.encode())
+    stage.api.kubectl(
+        "-n", "shop", "create", "secret", "generic", "key", f"--from-literal=api-key={stage.shop.api_key()}"
+    )
+    hardened = {
+        "runAsNonRoot": True,
+        "runAsUser": 1234,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    asked = stage.asking(secret__job="job", env__job="PASSWORD", refresh="1m", auth="api-key", api_key_secret="key")
+    container = probing(probe, args=["report", "7"], securityContext=hardened)
+    stage.create("job", container, asked, restartPolicy="Never", automountServiceAccountToken=False)
+    stage.node.wait("job", "Failed", namespace="shop", seconds=60)
+    assert stage.node.status("job", "probe", "shop")["state"]["terminated"]["exitCode"] == 7
+    told = json.loads(stage.node.logs("job", "probe", "shop").splitlines()[0])
+    assert (told["pid"], told["uid"], told["environment"]["PASSWORD"]) == (1, 1234, value)
+    stage.delete("job")
 
 
 # -- who gets none -----------------------------------------------------------------------------------------------------
