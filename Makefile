@@ -6,6 +6,8 @@ CLIENTS := .venv-clients
 KRYOPTIC := .kryoptic
 VERSITYGW := .versitygw
 BIN := $(VENV)/bin
+# In how many processes `make test` runs, each with a server's database and token of its own.
+TESTERS ?= 2
 # Options for `manage.py run`, e.g. make run ARGS="--admin-email me@example.org"
 ARGS ?=
 
@@ -23,7 +25,7 @@ ldap: $(VENV)/.run-lock $(VENV)/.ldap-lock ## Add sign-on by LDAP to the environ
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
 	@sh tests/tools.sh
 	@sh tests/kit/versitygw/build.sh $(VERSITYGW) || [ $$? = 3 ]
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
 
 test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use
 	@sh tests/hsm/kryoptic/build.sh $(KRYOPTIC)
