@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from accounts.clock import clock
-from accounts.principal import Principal
+from accounts.errors import NotAuthenticated
+from accounts.kubernetes import KubernetesCredential
+from accounts.principal import ANONYMOUS, Principal
 from kms.audit.entry import entry_id
 from kms.audit.models import AuditRecord
 from kms.audit.sealer import Sealer
@@ -31,12 +33,14 @@ from kms.operations.managed_object import ObjectView
 from kms.operations.record_key import record_signer
 from kms.operations.roles import CreateRole, RoleDetails, RoleView
 from kms.operations.rotating import RotateObject
+from kms.operations.sessions import LogIn
 from kms.operations.users import UpdateUser
 from policies.permissions import Permission
 from policies.quorum import Quorum
 from policies.system_roles import RoleKind
 from tests.console.settings_data import settings_of
 from tests.kit.approvals import GUARDED, form
+from tests.kit.clusters import pod_issuer
 from tests.kit.quorums import guard_group, users
 from tests.kit.tenants import Tenant, new_tenant, unique
 from tests.kit.tokens import CLUSTER, jwk, rsa_key
@@ -99,11 +103,15 @@ def _usage(tenant: Tenant, key: uuid.UUID) -> None:
 
 
 def _cluster(tenant: Tenant) -> dict[str, uuid.UUID]:
-    """A cluster whose pods come in: those of one service account, and all others of a namespace."""
+    """A cluster whose pods come in: those of one service account, and all of another namespace. A third was refused."""
     keys = PastedKeys((jwk(rsa_key(), kid="key-1"),))
     cluster = execute(tenant.alice, CreateCluster("production", CLUSTER, keys, description="Runs the shop."))
     binding = execute(tenant.alice, CreateBinding(cluster.id, "shop", "payments", tenant.app.id))
     execute(tenant.alice, CreateBinding(cluster.id, "reports", "*", tenant.app.id))
+    for pods in (pod_issuer("shop", "payments"), pod_issuer("shop", "crawler", "crawler-x2v9k")):
+        with suppress(NotAuthenticated):
+            token = pods.token(aud=[cluster.audience])
+            execute(ANONYMOUS, LogIn(KubernetesCredential(token, cluster.id)))
     return {"cluster_id": cluster.id, "binding_id": binding.id}
 
 
