@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import subprocess
 import threading
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from tests.acceptance.kubernetes.cluster import ApiServer, Etcd, service_account_key, within
+from tests.kit.certificates import SERVER, authority, leaf
 from tests.kit.running_webhook import NAME, NAMESPACE, SECRET, RunningWebhook, installed, registration
 from tests.kit.webhook import AGENT_IMAGE, Json, keystead, pod
 
+LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 ASKED = keystead(secret__db="payments/db-password", env__db="PGPASSWORD", refresh="1m")
 
 
@@ -57,9 +61,7 @@ def injected(made: Json) -> bool:
     return any(each["name"] == "keystead-agent" for each in made["spec"].get("initContainers", []))
 
 
-def test_a_pod_comes_out_with_its_agent_and_nothing_secret_is_in_etcd(
-    cluster: ApiServer, webhook: RunningWebhook
-) -> None:
+def test_a_pod_comes_out_with_its_agent(cluster: ApiServer, webhook: RunningWebhook) -> None:
     made = create(cluster, "payments", ASKED)
     first, second = made["spec"]["initContainers"]
     assert (first["args"], second["args"]) == (["fetch"], ["refresh"])
@@ -201,6 +203,30 @@ def test_pods_are_made_while_the_authority_is_exchanged(
         cluster.kubectl("apply", "-f", "-", given=json.dumps(registration(webhook.client)))
         webhook.start()
     assert len(served) >= 3
+
+
+def test_a_certificate_of_ones_own_is_served_and_exchanged_when_its_files_are(
+    cluster: ApiServer, webhook: RunningWebhook, tmp_path: Path
+) -> None:
+    """With ``ca_file`` the registration trusts its authority; a new certificate of it needs no restart."""
+    webhook.stop()
+    root = authority("Operator")
+    first, second = (leaf("webhook", root, usages=(SERVER,), names=[LOOPBACK]) for _ in range(2))
+    chain, key = first.files(tmp_path, "webhook")
+    authorities = tmp_path / "ca.pem"
+    authorities.write_bytes(root.pem)
+    files = {"mode": "files", "certificate_file": str(chain), "key_file": str(key), "ca_file": str(authorities)}
+    running = installed(cluster, tmp_path / "running", certificate=files)
+    try:
+        within(20, lambda: base64.b64decode(_bundle(cluster)) == root.pem, running.said)
+        assert injected(create(cluster, "of-ones-own", ASKED))
+        second.files(tmp_path, "webhook")
+        within(20, lambda: running.certificate().encode() == second.pem, running.said)
+        assert injected(create(cluster, "of-ones-own-again", ASKED))
+    finally:
+        running.remove()
+        cluster.kubectl("apply", "-f", "-", given=json.dumps(registration(webhook.client)))
+        webhook.start()
 
 
 def _certificates_served_while(running: RunningWebhook, make: Callable[[str], Json]) -> set[str]:
