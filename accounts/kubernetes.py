@@ -98,6 +98,14 @@ def judge(token: Token, claims: Claims, trust: Trust, now: datetime) -> Pod:
     return pod
 
 
+def claimed_pod(token: Token) -> Pod | None:
+    """Of a token that may yet be refused; None where it says none."""
+    try:
+        return _pod_of(token)
+    except NotAuthenticated:
+        return None
+
+
 def _pod_of(token: Token) -> Pod:
     try:
         stated = _members(strict_object(token.payload)[_CLAIM])

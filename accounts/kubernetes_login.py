@@ -16,6 +16,7 @@ from accounts import app_tokens, jwk, jwt_bearer, kubernetes
 from accounts.errors import NotAuthenticated
 from accounts.jwk import KeySet
 from accounts.jwks import KeysUnavailable
+from accounts.jwt_bearer import Claims, Token
 from accounts.kubernetes import Bound, KubernetesCredential, Pod, Trust
 from accounts.models import KubernetesBinding, KubernetesCluster
 from accounts.principal import AuthenticationMethod, ClusterLogin, Principal, PrincipalKind
@@ -23,6 +24,19 @@ from accounts.row_seals import Verified, verified
 from accounts.validity import account_of
 
 _NO_KEYS = KeySet(())
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """A token that the cluster's own key has signed. What it claims is not judged yet."""
+
+    token: Token
+    claims: Claims
+    cluster: KubernetesCluster
+
+    @property
+    def claimed(self) -> Pod | None:
+        return kubernetes.claimed_pod(self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +48,8 @@ class VerifiedPod:
     expires_at: datetime
 
 
-def pod_of(credential: KubernetesCredential, held: Verified, now: datetime) -> VerifiedPod:
-    """Whom the cluster's own key says the token is of. The signature comes first, whatever the claims say."""
+def signed_of(credential: KubernetesCredential, held: Verified) -> SignedToken:
+    """The signature comes first, whatever the claims say."""
     token = jwt_bearer.take_apart(credential.token)
     claims = jwt_bearer.claims_of(token)
     cluster = held.first(KubernetesCluster, credential.cluster)
@@ -48,10 +62,16 @@ def pod_of(credential: KubernetesCredential, held: Verified, now: datetime) -> V
         raise NotAuthenticated("cluster-unknown")
     if not signed:
         raise NotAuthenticated("jwt-signature")
+    return SignedToken(token, claims, cluster)
+
+
+def pod_of(signed: SignedToken, now: datetime) -> VerifiedPod:
+    """Whom the token is of, if the cluster takes it."""
+    cluster = signed.cluster
     if not cluster.enabled:
         raise NotAuthenticated("cluster-disabled")
-    pod = kubernetes.judge(token, claims, trust_of(cluster), now)
-    return VerifiedPod(pod, cluster, claims.expires_at)
+    pod = kubernetes.judge(signed.token, signed.claims, trust_of(cluster), now)
+    return VerifiedPod(pod, cluster, signed.claims.expires_at)
 
 
 def principal_of(proven: VerifiedPod, app: UUID | None, held: Verified) -> Principal:

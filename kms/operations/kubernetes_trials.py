@@ -50,7 +50,7 @@ def try_token(call: Call, command: TryToken, row: KubernetesCluster) -> Verdict:
     held = verified([row.id])
     pod = None
     try:
-        proven = kubernetes_login.pod_of(command.credential, held, call.now)
+        proven = kubernetes_login.pod_of(kubernetes_login.signed_of(command.credential, held), call.now)
         pod = proven.pod
         principal = kubernetes_login.principal_of(proven, command.app, held)
         forbids = known_of(principal).facts.forbids

@@ -111,6 +111,21 @@ def test_a_refused_pod_is_recorded_in_the_account_of_its_cluster(tenant: Tenant,
     assert stranger.token() not in str(entry.details)
 
 
+@pytest.mark.parametrize("wrong", ["audience", "expired", "disabled"])
+def test_the_usual_mistakes_name_their_pod(tenant: Tenant, cluster: KubernetesCluster, wrong: str) -> None:
+    """The cluster's own key vouches for whose token it is, though it is not taken."""
+    token = {
+        "audience": replace(POD, audience=["https://elsewhere.example"]),
+        "expired": replace(POD, lifetime=-60),
+        "disabled": POD,
+    }[wrong].token()
+    if wrong == "disabled":
+        execute(tenant.alice, UpdateCluster(cluster.id, enabled=False))
+    reason = refusal(cluster.id, token)
+    entry = AuditRecord.objects.filter(account_id=tenant.account.id, reason=reason).get()
+    assert (entry.object_id, entry.details["pod"]) == (cluster.id, "payments-7d9f")
+
+
 def test_a_session_ends_with_its_token_however_it_is_refreshed(tenant: Tenant, cluster: KubernetesCluster) -> None:
     opened = log_in(cluster.id, replace(POD, lifetime=120).token())
     end = Session.objects.get(id=opened.session).expires_at

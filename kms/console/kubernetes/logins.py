@@ -15,8 +15,7 @@ _LOOKED_THROUGH = 100
 
 
 def refused_by(visit: Visit, cluster_id: str) -> list[dict[str, Any]] | None:
-    """Whose token was good and got them nowhere: the record knows the pod of no other, and counts a login that succeeds
-    as about the app."""
+    """Whose token the cluster has signed, and got them nowhere. A login that succeeds is recorded as about the app."""
     return _read(visit, {"object_id": cluster_id, "severity": "WARNING,ERROR,CRITICAL", "size": _LATEST})
 
 

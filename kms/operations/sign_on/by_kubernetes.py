@@ -12,7 +12,7 @@ from accounts import kubernetes_login
 from accounts.errors import NotAuthenticated
 from accounts.jwks import KeysUnavailable
 from accounts.kubernetes import KubernetesCredential
-from accounts.kubernetes_login import VerifiedPod
+from accounts.kubernetes_login import SignedToken
 from accounts.principal import Principal
 from accounts.row_seals import RowsForged, verified
 from kms.audit.entry import CallContext
@@ -26,8 +26,9 @@ from policies.versions import share_lock_subjects
 def prove(call: Call, credential: KubernetesCredential) -> Principal:
     """The session ends with the token. The cluster is held until it is there: who changes it ends what it finds."""
     held = verified([credential.cluster], at=share_lock_subjects([credential.cluster]))
-    proven = kubernetes_login.pod_of(credential, held, call.now)
-    note(call, proven)
+    signed = kubernetes_login.signed_of(credential, held)
+    note(call, signed)
+    proven = kubernetes_login.pod_of(signed, call.now)
     principal = kubernetes_login.principal_of(proven, credential.app, held)
     forbids = known_of(principal).facts.forbids
     if forbids:
@@ -35,17 +36,19 @@ def prove(call: Call, credential: KubernetesCredential) -> Principal:
     return principal
 
 
-def note(call: Call, proven: VerifiedPod) -> None:
-    pod = proven.pod
-    call.details.update(
-        cluster=str(proven.cluster.id),
-        namespace=pod.namespace,
-        service_account=pod.service_account,
-        pod=pod.name,
-        pod_uid=pod.uid,
-        node=pod.node or None,
-    )
-    call.touched.insert(0, cluster_target(proven.cluster))
+def note(call: Call, signed: SignedToken) -> None:
+    """Before the claims are judged: a wrong audience or a token past its time is what operators look for."""
+    call.details["cluster"] = str(signed.cluster.id)
+    pod = signed.claimed
+    if pod is not None:
+        call.details.update(
+            namespace=pod.namespace,
+            service_account=pod.service_account,
+            pod=pod.name,
+            pod_uid=pod.uid,
+            node=pod.node or None,
+        )
+    call.touched.insert(0, cluster_target(signed.cluster))
 
 
 def admit(credential: KubernetesCredential, _context: CallContext) -> None:
