@@ -25,7 +25,7 @@ ldap: $(VENV)/.run-lock $(VENV)/.ldap-lock ## Add sign-on by LDAP to the environ
 test: $(VENV)/.dev-lock $(CLIENTS)/.clients-lock ## Run every test, the vendor's own clients included
 	@sh tests/tools.sh
 	@sh tests/kit/versitygw/build.sh $(VERSITYGW) || [ $$? = 3 ]
-	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-kryoptic: $(VENV)/.dev-lock ## Run what touches the token on a second one, Kryoptic, built on first use
 	@sh tests/hsm/kryoptic/build.sh $(KRYOPTIC)

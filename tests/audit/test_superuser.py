@@ -33,6 +33,9 @@ from tests.audit import superuser as su
 from tests.audit.superuser import Attempt, superuser
 from tests.audit.test_sealing import newest, written
 
+# Each attempt exports the whole record three times, and the record is as long as the tests before have made it.
+pytestmark = pytest.mark.timeout(400)
+
 NOT_WHAT_IS_SEALED = (keystead_verify.DoesNotHold, keystead_verify.Unreadable, RecordDamaged, bundle.NothingSealed)
 
 
