@@ -39,6 +39,7 @@ PLUGIN: Json = {
     "addresses": ["https://kms.example"],
 }
 WEBHOOK: Json = {"enabled": True, "audience": "https://kms.example", "keystead": {"addresses": ["https://kms.example"]}}
+LABELS = {"keystead.io/injection": "enabled"}
 ISSUER = {"issuerRef": {"name": "authority"}}
 MODES: dict[str, Json] = {
     "own": {"mode": "own"},
@@ -79,6 +80,7 @@ def cases() -> Iterator[tuple[str, Json]]:
     for mode, certificate in MODES.items():
         yield mode, {**OFF, "serviceMonitor": {"enabled": True}, "webhook": {**WEBHOOK, "certificate": certificate}}
     one = {"replicas": 1, "token": {"module": "", "existingSecret": ""}, "data": {"existingClaim": "data"}}
+    yield "labelled", {**OFF, "webhook": {**WEBHOOK, "namespaceLabels": LABELS, "exemptNamespaces": ["legacy"]}}
     yield "softhsm", {"server": merged(SERVER, one)}
     yield "everything", {"server": SERVER, "kmsPlugin": PLUGIN, "webhook": WEBHOOK, "serviceMonitor": {"enabled": True}}
 
@@ -214,6 +216,17 @@ def test_the_programs_read_the_configurations_that_it_writes(made: dict[str, lis
         for each in kinds(objects, "Deployment"):
             for container in each["spec"]["template"]["spec"]["containers"]:
                 assert {variable["name"] for variable in container.get("env", [])} <= known
+
+
+def test_namespaces_are_chosen_by_label_where_the_operator_says_so(made: dict[str, list[Json]]) -> None:
+    selectors = {}
+    for name in ("webhook", "labelled"):
+        (registered,) = kinds(made[name], "MutatingWebhookConfiguration")
+        selectors[name] = registered["webhooks"][0]["namespaceSelector"]
+    (left_out,) = selectors["labelled"].pop("matchExpressions")
+    assert set(left_out["values"]) == {"kube-system", "kube-public", "kube-node-lease", NAMESPACE, "legacy"}
+    assert selectors["labelled"] == {"matchLabels": LABELS}
+    assert set(selectors["webhook"]) == {"matchExpressions"}
 
 
 def test_rights_are_these_and_no_more(made: dict[str, list[Json]]) -> None:
