@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 
 from tests.hsm.kryoptic import operator
 from tests.kit.tenants import Tenant, new_tenant
+
+# How long an example takes to make or to judge says something of the machine and of what else it does.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 _WITHOUT_INSTALLATION = ("tests/hsm", "tests/acceptance", "tests/faults", "tests/config", "tests/k8s")
 

@@ -115,7 +115,9 @@ def test_a_proxy_is_known_by_its_address_however_it_is_written(behind: None, pee
     assert seen([(b"x-forwarded-for", CLIENT.encode())], peer=peer).client_ip == CLIENT
 
 
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(before=st.lists(st.sampled_from(["8.8.8.8", "10.1.0.7", "rubbish", "", "::1", "192.0.2.1"]), max_size=6))
 def test_what_a_caller_writes_itself_changes_nothing(behind: None, before: list[str]) -> None:
     line = ", ".join([*before, CLIENT])
@@ -183,7 +185,9 @@ def test_a_proxy_without_a_header_for_it_shows_no_certificate(settings: Any) -> 
     assert seen([(HEADER, PEM), (b"client-cert", BYTES)]) == Peer(PROXY, None)
 
 
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(value=st.one_of(st.binary(max_size=200), st.builds(lambda cut, more: PEM[:cut] + more + PEM[cut:],
        st.integers(0, len(PEM)), st.binary(max_size=8))))  # fmt: skip
 def test_no_value_breaks_it(behind: None, value: bytes) -> None:

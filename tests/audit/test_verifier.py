@@ -152,7 +152,7 @@ def spoilt(draw: st.DrawFn) -> Case:
 _PARTS = {file: part for part, file in FILES.items()}
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(spoilt())
 def test_it_never_ends_in_a_traceback(tmp_path: Path, case: Case) -> None:
     status, said = said_of(case, tmp_path)
@@ -160,7 +160,7 @@ def test_it_never_ends_in_a_traceback(tmp_path: Path, case: Case) -> None:
     assert any(line.startswith(start) for line in said.splitlines())
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(sorted(FILES)), min_size=1, unique=True), st.data())
 def test_rubbish_never_holds(tmp_path: Path, names: list[str], data: st.DataObject) -> None:
     """Files of nothing but rubbish, signed checkpoint among them."""
