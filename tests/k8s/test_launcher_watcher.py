@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,8 +217,8 @@ def test_the_signals_that_it_causes_do_not_end_it(launcher: Path, secret: Path) 
 @pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and other users need root")
 @pytest.mark.parametrize("around", [[], RESTRICTED, [*READ_ONLY, *RESTRICTED]], ids=["root", "restricted", "read-only"])
 def test_as_first_process_of_a_container(launcher: Path, secret: Path, around: list[str]) -> None:
-    for parent in secret.parents[:3]:
-        parent.chmod(0o755)
+    for parent in secret.relative_to(tempfile.gettempdir()).parents[:-1]:
+        (tempfile.gettempdir() / parent).chmod(0o755)
     secret.chmod(0o644)
     file = variables(secret.with_name("v"), {b"PASSWORD": b"hush"})
     say = on_change(file=secret, command=["sh", "-c", 'echo "$PASSWORD $(id -u)"'])
