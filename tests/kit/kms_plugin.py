@@ -27,13 +27,15 @@ READY_SECONDS = 30.0
 
 
 class KmsPlace:
-    """A group, a key in it, and an app that may encrypt and decrypt there and no more."""
+    """A group, a key in it, and an app that may do there what ``rights`` are and no more."""
+
+    rights: tuple[str, ...] = ("ENCRYPT", "DECRYPT")
 
     def __init__(self, server: RunningServer, name: str) -> None:
         self.server, self.name = server, f"{name}-{secrets.token_hex(4)}"
         self._bearer = server.administrator_session()
         self.group = self.administrator("POST", "/sys/v1/groups", {"name": self.name})["group_id"]
-        rights = {self.group: ["ENCRYPT", "DECRYPT"]}
+        rights = {self.group: list(self.rights)}
         app = {"name": self.name, "add_groups": rights, "default_group": self.group}
         self.app = self.administrator("POST", "/sys/v1/apps", app)["app_id"]
         self.key = self.new_key()

@@ -23,7 +23,6 @@ from tests.kit.webhook import keystead
 AUDIENCE = "https://keystead.example"
 ISSUER = "https://kubernetes.default.svc"
 CLUSTERS = "/sys/v1/kubernetes/clusters"
-PEM = "PEM"
 
 Json = dict[str, Any]
 
@@ -31,11 +30,10 @@ Json = dict[str, Any]
 class Shop(KmsPlace):
     """A group of secrets, an app that may export them and no more, and a cluster that knows pods of ``shop``."""
 
+    rights = ("EXPORT",)
+
     def __init__(self, server: RunningServer, jwks: Json) -> None:
         super().__init__(server, "shop")
-        rights = {self.group: ["EXPORT"]}
-        app = {"name": f"{self.name}-pods", "add_groups": rights, "default_group": self.group}
-        self.app = self.administrator("POST", "/sys/v1/apps", app)["app_id"]
         body = {"name": self.name, "issuer": ISSUER, "audience": AUDIENCE, "jwks": jwks}
         self.cluster = self.administrator("POST", CLUSTERS, body)["cluster_id"]
         binding = {"namespace": "shop", "service_account": "web", "app_id": self.app}
